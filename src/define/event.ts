@@ -1,0 +1,17 @@
+/** An outside event that was proved genuine, in the shape that routing and the queues see. */
+export type SourceEvent = {
+  /** Unique within the source and safe in a header and a key: the provider's own id, or a hash of what identifies it. */
+  readonly id: string
+  /** The source's name, e.g. `slack`. */
+  readonly source: string
+  /** The source's type, e.g. `slack`. */
+  readonly sourceType: string
+  /** What happened, e.g. `app_mention`, `message.channel_join`, `command.deploy`. */
+  readonly type: string
+  /** Whose event it is, e.g. the Slack team. */
+  readonly tenant: string | undefined
+  /** The payload as JSON text, exactly as it will be stored. */
+  readonly json: string
+  /** The same, parsed. */
+  readonly payload: unknown
+}

@@ -1,0 +1,17 @@
+/** All that files in queues/ and workers/ may import. */
+export type { Duration } from './define/duration.ts'
+export { type Defer, type Drop, defer, drop, type Outcome } from './define/outcome.ts'
+export { defineQueue, type PayloadInput, type PayloadOutput, type Queue, type QueueOptions } from './define/queue.ts'
+export {
+  type Context,
+  defineWorker,
+  type Enqueue,
+  type Enqueued,
+  type EnqueueOptions,
+  type Handler,
+  type Job,
+  type Log,
+  type Worker,
+  type WorkerOptions,
+} from './define/worker.ts'
+export { type ErrorCode, MillraceError } from './errors.ts'
