@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs'
+import type { z } from 'zod'
+import { formatDuration, parseDuration } from '../define/duration.ts'
+import { messageOf } from '../errors.ts'
+import type { StoreAddress } from './types.ts'
+
+/* Text → value, or an Error that says what is allowed. Pure but for the two that read a file. */
+
+export function text(value: string): string {
+  return value
+}
+
+export function whole(min: number, max: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value)
+    if (!/^\d+$/.test(value) || number < min || number > max)
+      throw new Error(`must be a whole number from ${min} to ${max}`)
+    return number
+  }
+}
+
+export function share(value: string): number {
+  const number = Number(value)
+  if (!/^\d*\.?\d+$/.test(value) || number <= 0 || number > 1) throw new Error('must be a number above 0 and up to 1')
+  return number
+}
+
+export function flag(value: string): boolean {
+  if (!['true', 'false', '1', '0'].includes(value)) throw new Error('must be true or false')
+  return value === 'true' || value === '1'
+}
+
+export function oneOf<const T extends string>(...allowed: T[]): (value: string) => T {
+  return (value) => {
+    const found = allowed.find((candidate) => candidate === value)
+    if (found === undefined) throw new Error(`must be one of ${allowed.join(', ')}`)
+    return found
+  }
+}
+
+export function list(allowed?: readonly string[]): (value: string) => string[] {
+  return (value) => {
+    const items = [
+      ...new Set(
+        value
+          .split(',')
+          .map((item) => item.trim())
+          .filter(Boolean),
+      ),
+    ]
+    const strange = allowed && items.find((item) => !allowed.includes(item))
+    if (strange !== undefined) throw new Error(`${JSON.stringify(strange)} is none of ${allowed?.join(', ')}`)
+    if (items.length === 0) throw new Error(`must name at least one${allowed ? ` of ${allowed.join(', ')}` : ''}`)
+    return items
+  }
+}
+
+export function duration(min: number, max: number): (value: string) => number {
+  return (value) => {
+    // Plain numbers are milliseconds here, because REDIS_CONNECT_TIMEOUT=10000 is common in the field.
+    const ms = /^\d+$/.test(value) ? Number(value) : parseDuration(value)
+    if (ms === undefined || ms < min || ms > max)
+      throw new Error(
+        `must be a duration from ${formatDuration(min)} to ${formatDuration(max)}, such as 1500ms, 30s or 5m`,
+      )
+    return ms
+  }
+}
+
+export function bytes(value: string): number {
+  const match = /^(\d+)(b|kb|mb)?$/i.exec(value)
+  const unit = { b: 1, kb: 1024, mb: 1024 ** 2 }[(match?.[2] ?? 'b').toLowerCase() as 'b' | 'kb' | 'mb']
+  const size = Number(match?.[1]) * unit
+  if (!match || size < 1024 || size > 256 * 1024 ** 2)
+    throw new Error('must be a size from 1kb to 256mb, such as 512kb or 1mb')
+  return size
+}
+
+export function prefix(value: string): string {
+  if (!/^[\w.-]{1,64}$/.test(value)) throw new Error('must be 1 to 64 letters, digits, dots, dashes or underscores')
+  return value
+}
+
+export function secrets(value: string): string[] {
+  const items = value
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean)
+  if (items.length === 0) throw new Error('must hold at least one secret')
+  return items
+}
+
+export function file(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new Error(`cannot be read: ${messageOf(error)}`)
+  }
+}
+
+export function url(value: string): StoreAddress {
+  const allowed = 'must be redis://host:port, rediss://host:port or unix:///path/to/socket'
+  let parsed: URL
+  try {
+    parsed = new URL(value)
+  } catch {
+    throw new Error(allowed)
+  }
+  if (!['redis:', 'rediss:', 'unix:'].includes(parsed.protocol)) throw new Error(allowed)
+  const isSocket = parsed.protocol === 'unix:'
+  const db = isSocket ? (parsed.searchParams.get('db') ?? '') : parsed.pathname.slice(1)
+  if (!/^\d{0,2}$/.test(db)) throw new Error(`${allowed}; ${JSON.stringify(db)} is no database number`)
+  return {
+    host: isSocket ? '' : parsed.hostname.replace(/^\[|\]$/g, ''),
+    port: isSocket ? 0 : Number(parsed.port),
+    db: Number(db),
+    ...(isSocket ? { path: decodeURIComponent(parsed.pathname) } : {}),
+    ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
+    ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),
+    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+  }
+}
+
+export function json<T>(schema: z.ZodType<T>): (value: string) => T {
+  return (value) => {
+    let parsed: unknown
+    try {
+      parsed = JSON.parse(value)
+    } catch {
+      throw new Error('must be JSON')
+    }
+    const result = schema.safeParse(parsed)
+    // Only paths and rules are repeated: the values are secrets.
+    if (!result.success)
+      throw new Error(
+        result.error.issues.map((issue) => `${issue.path.join('.') || 'JSON'}: ${issue.message}`).join('; '),
+      )
+    return result.data
+  }
+}
+
+export function jsonFile<T>(schema: z.ZodType<T>): (path: string) => T {
+  const parse = json(schema)
+  return (path) => parse(file(path))
+}
