@@ -1,0 +1,87 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+/** From 1 ms (a batched add) to 10 min (a slow handler). */
+const ackBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
+const jobBuckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 3_600]
+
+/** All metrics by the contract's names. Label values are bounded: sources, queues, states, outcomes. */
+export function createMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  return {
+    registry,
+    eventsReceived: new Counter({
+      name: 'millrace_events_received_total',
+      help: 'Requests to /hooks by what became of them',
+      labelNames: ['source', 'outcome'] as const,
+      registers,
+    }),
+    eventAck: new Histogram({
+      name: 'millrace_event_ack_seconds',
+      help: 'From the last byte of the request to the acknowledgement',
+      labelNames: ['source'] as const,
+      buckets: ackBuckets,
+      registers,
+    }),
+    jobsEnqueued: new Counter({
+      name: 'millrace_jobs_enqueued_total',
+      help: 'Jobs stored, without duplicates',
+      labelNames: ['queue'] as const,
+      registers,
+    }),
+    jobsFinished: new Counter({
+      name: 'millrace_jobs_finished_total',
+      help: 'Attempts by what they came to: done, retried, dead, deferred, dropped, interrupted',
+      labelNames: ['queue', 'outcome'] as const,
+      registers,
+    }),
+    jobWait: new Histogram({
+      name: 'millrace_job_wait_seconds',
+      help: 'From enqueued to the start of the first attempt',
+      labelNames: ['queue'] as const,
+      buckets: jobBuckets,
+      registers,
+    }),
+    jobRun: new Histogram({
+      name: 'millrace_job_run_seconds',
+      help: 'Duration of an attempt',
+      labelNames: ['queue'] as const,
+      buckets: jobBuckets,
+      registers,
+    }),
+    queueJobs: new Gauge({
+      name: 'millrace_queue_jobs',
+      help: 'Jobs by state',
+      labelNames: ['queue', 'state'] as const,
+      registers,
+    }),
+    queueOldestWaiting: new Gauge({
+      name: 'millrace_queue_oldest_waiting_seconds',
+      help: 'Age of the oldest waiting job; 0 when none waits',
+      labelNames: ['queue'] as const,
+      registers,
+    }),
+    deadJobs: new Gauge({
+      name: 'millrace_dead_jobs',
+      help: 'Dead letters',
+      labelNames: ['queue'] as const,
+      registers,
+    }),
+    storeMemoryRatio: new Gauge({
+      name: 'millrace_store_memory_ratio',
+      help: 'used_memory / maxmemory; 0 without a limit',
+      labelNames: ['store'] as const,
+      registers,
+    }),
+    clockSkew: new Gauge({
+      name: 'millrace_source_clock_skew_seconds',
+      help: "Our clock minus the timestamp of the source's last genuine request",
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    up: new Gauge({ name: 'millrace_up', help: 'Roles of this process', labelNames: ['role'] as const, registers }),
+  }
+}
+
+export type Metrics = ReturnType<typeof createMetrics>
