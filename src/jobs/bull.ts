@@ -1,0 +1,47 @@
+import { Queue as BullQueue } from 'bullmq'
+import type { Redis } from 'ioredis'
+import type { AnyQueue, KeepPolicy } from '../define/queue.ts'
+
+export type { BullQueue }
+
+/** Opens BullMQ's view of each queue on one shared connection, for everything but the hot path. */
+export function openQueues(queues: readonly AnyQueue[], redis: Redis, prefix: string): Map<string, BullQueue> {
+  return new Map(
+    queues.map((queue) => {
+      const bull = new BullQueue(queue.name, {
+        connection: redis,
+        prefix,
+        defaultJobOptions: bullJobOptions(queue),
+      })
+      // Connection errors are logged once by whoever owns the connection; unheard they would end the process.
+      bull.on('error', () => {})
+      return [queue.name, bull]
+    }),
+  )
+}
+
+/**
+ * The queue's policy in BullMQ's words and units. It is stored with each job, so that engineers see it and a plain
+ * BullMQ worker would honour it; our own runner applies the queue file as it is when the attempt ends.
+ */
+export function bullJobOptions(queue: AnyQueue) {
+  return {
+    attempts: queue.retry.attempts,
+    backoff: { type: 'exponential', delay: queue.retry.baseMs, jitter: queue.retry.jitter },
+    removeOnComplete: bullKeep(queue.keep.completed),
+    removeOnFail: bullKeep(queue.keep.dead),
+  }
+}
+
+/** BullMQ's KeepJobs counts age in seconds. */
+export function bullKeep(keep: Readonly<KeepPolicy>): { age: number; count: number } {
+  return { age: Math.ceil(keep.ageMs / 1_000), count: keep.count }
+}
+
+/** What Millrace knows of a job beside its payload; kept among the job's options, where BullMQ leaves it alone. */
+export type JobMeta = {
+  /** Source name and event id, for jobs that came from outside. */
+  readonly source?: string
+  readonly event?: string
+  readonly tenant?: string
+}

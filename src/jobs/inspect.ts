@@ -1,0 +1,160 @@
+import type { Job as BullJob, JobType } from 'bullmq'
+import { MillraceError } from '../errors.ts'
+import type { BullQueue } from './bull.ts'
+import { metaOf } from './runner.ts'
+
+export const jobStates = [
+  'waiting',
+  'active',
+  'delayed',
+  'prioritized',
+  'completed',
+  'failed',
+  'waiting-children',
+] as const
+export type JobState = (typeof jobStates)[number]
+
+/** BullMQ reads each job of a page twice; larger pages would keep the store from its work. */
+const maxPage = 100
+/** A text search looks through at most so many jobs of a state in one call. */
+const maxScan = 1_000
+
+export type QueueSummary = {
+  readonly name: string
+  readonly counts: Readonly<Record<JobState, number>>
+  /** Seconds since the oldest waiting job was enqueued; 0 when none waits. */
+  readonly oldestWaitingSeconds: number
+  /** Jobs finished in the last full minute, by the worker's metrics. */
+  readonly throughputPerMinute: { readonly completed: number; readonly dead: number }
+  readonly paused: boolean
+}
+
+export type JobSummary = {
+  readonly id: string
+  readonly queue: string
+  readonly name: string
+  readonly state: string
+  readonly tenant: string | null
+  readonly event: string | null
+  readonly attemptsMade: number
+  readonly attempts: number
+  readonly enqueuedAt: string
+  readonly startedAt: string | null
+  readonly finishedAt: string | null
+  readonly reason: string | null
+}
+
+export type JobDetail = JobSummary & {
+  readonly payload: unknown
+  readonly result: unknown
+  readonly errors: readonly string[]
+  readonly logs: readonly string[]
+}
+
+export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
+  const [counts, paused, oldest, completed, dead] = await Promise.all([
+    queue.getJobCounts(...(jobStates as unknown as JobType[])),
+    queue.isPaused(),
+    oldestWaitingSeconds(queue),
+    lastMinute(queue, 'completed'),
+    lastMinute(queue, 'failed'),
+  ])
+  return {
+    name: queue.name,
+    counts: Object.fromEntries(jobStates.map((state) => [state, counts[state] ?? 0])) as Record<JobState, number>,
+    oldestWaitingSeconds: oldest,
+    throughputPerMinute: { completed, dead },
+    paused,
+  }
+}
+
+async function oldestWaitingSeconds(queue: BullQueue): Promise<number> {
+  // Jobs come in on the list's left end and are taken from its right; reading one id is cheap however long it is.
+  const client = await queue.getBackend().client
+  const [id] = (await client.lrange(queue.toKey('wait'), -1, -1)) as string[]
+  const timestamp = id === undefined ? null : ((await client.hget(queue.toKey(id), 'timestamp')) as string | null)
+  return timestamp === null ? 0 : Math.max(0, (Date.now() - Number(timestamp)) / 1_000)
+}
+
+async function lastMinute(queue: BullQueue, kind: 'completed' | 'failed'): Promise<number> {
+  const { data } = await queue.getMetrics(kind, 0, 0)
+  return Number(data[0] ?? 0)
+}
+
+/** One page of a state's jobs, newest first; `next` is the cursor of the page after it, undefined at the end. */
+export async function listJobs(
+  queue: BullQueue,
+  {
+    state,
+    cursor = 0,
+    limit = 20,
+    tenant,
+    name,
+    text,
+  }: {
+    state: JobState
+    cursor?: number
+    limit?: number
+    tenant?: string | undefined
+    name?: string | undefined
+    text?: string | undefined
+  },
+): Promise<{ jobs: JobSummary[]; next: number | undefined }> {
+  const wanted = Math.min(Math.max(1, limit), maxPage)
+  const jobs: JobSummary[] = []
+  let at = cursor
+  while (jobs.length < wanted && at < cursor + maxScan) {
+    const page = (await queue.getJobs([state], at, at + wanted - 1, false)) as (BullJob | undefined)[]
+    if (page.length === 0) return { jobs, next: undefined }
+    for (const job of page) {
+      at += 1
+      if (!job || !fits(job, { tenant, name, text })) continue
+      jobs.push(summarizeJob(queue, job, state))
+      if (jobs.length === wanted) break
+    }
+  }
+  return { jobs, next: at }
+}
+
+function fits(
+  job: BullJob,
+  { tenant, name, text }: { tenant?: string | undefined; name?: string | undefined; text?: string | undefined },
+): boolean {
+  if (tenant !== undefined && metaOf(job).tenant !== tenant) return false
+  if (name !== undefined && job.name !== name) return false
+  return text === undefined || job.id === text || `${JSON.stringify(job.data)} ${job.failedReason ?? ''}`.includes(text)
+}
+
+/** Everything about one job. Throws `unknown-job`; to a caller of one tenant, another's job does not exist. */
+export async function describeJob(queue: BullQueue, id: string, tenant?: string): Promise<JobDetail> {
+  const job = await queue.getJob(id)
+  if (!job || (tenant !== undefined && metaOf(job).tenant !== tenant))
+    throw new MillraceError('unknown-job', `there is no job ${id} in '${queue.name}'`)
+  const [state, { logs }] = await Promise.all([job.getState(), queue.getJobLogs(id, 0, 99)])
+  return {
+    ...summarizeJob(queue, job, state),
+    payload: job.data,
+    result: job.returnvalue,
+    errors: job.stacktrace ?? [],
+    logs,
+  }
+}
+
+function summarizeJob(queue: BullQueue, job: BullJob, state: string): JobSummary {
+  const meta = metaOf(job)
+  const time = (ms: number | undefined) => (ms ? new Date(ms).toISOString() : null)
+  return {
+    id: job.id ?? '',
+    queue: queue.name,
+    name: job.name,
+    state,
+    tenant: meta.tenant ?? null,
+    event: meta.event ?? null,
+    attemptsMade: job.attemptsMade,
+    attempts: job.opts.attempts ?? 1,
+    enqueuedAt: new Date(job.timestamp).toISOString(),
+    startedAt: time(job.processedOn),
+    finishedAt: time(job.finishedOn),
+    reason: job.failedReason ?? null,
+  }
+}

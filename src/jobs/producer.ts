@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto'
+import type { Redis } from 'ioredis'
+import type { Durability } from '../config.ts'
+import { durationMs } from '../define/duration.ts'
+import type { SourceEvent } from '../define/event.ts'
+import type { AnyQueue } from '../define/queue.ts'
+import { validate } from '../define/schema.ts'
+import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
+import { MillraceError, messageOf } from '../errors.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { addArguments } from './add-script.ts'
+import { Batch } from './batch.ts'
+import { type BullQueue, bullJobOptions, type JobMeta } from './bull.ts'
+import { createJobIds } from './job-id.ts'
+
+export type ProducerOptions = {
+  readonly redis: Redis
+  readonly queues: readonly AnyQueue[]
+  readonly bull: ReadonlyMap<string, BullQueue>
+  readonly prefix: string
+  readonly durability: Durability
+  readonly ackDeadlineMs: number
+  readonly metrics: Metrics
+  /** Why no new work may be stored now, e.g. memory above the watermark; undefined when it may. */
+  readonly refusal: () => string | undefined
+}
+
+const dayMs = 86_400_000
+
+/**
+ * The way into the queues. Every add joins its queue's batch; its promise resolves when the store has acknowledged that
+ * very job, which with `appendfsync always` means that it is on disk.
+ */
+export class Producer {
+  readonly name = 'producer'
+  readonly #options: ProducerOptions
+  readonly #lanes: Map<string, { readonly batch: Batch; readonly options: object; readonly keyPrefix: string }>
+  readonly #nextId = createJobIds()
+
+  constructor(options: ProducerOptions) {
+    this.#options = options
+    this.#lanes = new Map(
+      options.queues.map((queue) => [
+        queue.name,
+        {
+          batch: new Batch({ ...options, queue: queue.name }),
+          options: bullJobOptions(queue),
+          keyPrefix: `${options.prefix}:${queue.name}:`,
+        },
+      ]),
+    )
+  }
+
+  /** Resolves when every add so far has an answer. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.batch.drained()))
+  }
+
+  /**
+   * Stores a job for code that has a payload. Throws `invalid-payload` with the fields, `store-unavailable` when the
+   * store did not acknowledge in time; then it is not known whether the job was stored, and only an add with the same
+   * `dedupeKey` may be repeated without doubt.
+   */
+  readonly enqueue: Enqueue = async (queue, payload, options = {}) => {
+    await validate(queue.payload, payload, `job for '${queue.name}'`)
+    return this.#store(queue, stringify(queue, payload), dedupeOf(queue, payload, options), {
+      name: options.name ?? queue.name,
+      meta: options.tenant === undefined ? {} : { tenant: options.tenant },
+    })
+  }
+
+  /**
+   * Stores a job for an event, once within `windowMs` for each queue. The payload has been checked by the caller.
+   * A duplicate of an event whose job is dead revives that job: whoever sends it again wants it done.
+   */
+  readonly enqueueEvent = (queue: AnyQueue, event: SourceEvent, windowMs: number): Promise<Enqueued> =>
+    this.#store(
+      queue,
+      event.json,
+      { id: `${event.source}-${event.id}`, ttl: windowMs },
+      {
+        name: event.type,
+        meta: {
+          source: event.source,
+          event: event.id,
+          ...(event.tenant === undefined ? {} : { tenant: event.tenant }),
+        },
+      },
+    )
+
+  async #store(
+    queue: AnyQueue,
+    json: string,
+    dedupe: { id: string; ttl: number } | undefined,
+    { name, meta }: { name: string; meta: JobMeta },
+  ): Promise<Enqueued> {
+    const lane = this.#lanes.get(queue.name)
+    if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
+    const refusal = this.#options.refusal()
+    if (refusal !== undefined) throw new MillraceError('store-unavailable', refusal, { retryAfter: 5 })
+    const mine = this.#nextId()
+    const id = await lane.batch.add(
+      addArguments({
+        keyPrefix: lane.keyPrefix,
+        id: mine,
+        name,
+        timestamp: Date.now(),
+        json,
+        options: dedupe ? { ...lane.options, de: dedupe, meta } : { ...lane.options, meta },
+        dedupeId: dedupe?.id,
+      }),
+    )
+    if (id === mine) {
+      this.#options.metrics.jobsEnqueued.inc({ queue: queue.name })
+      return { id, duplicate: false }
+    }
+    await this.#reviveIfDead(queue, id)
+    return { id, duplicate: true }
+  }
+
+  async #reviveIfDead(queue: AnyQueue, id: string): Promise<void> {
+    const failed = `${this.#options.prefix}:${queue.name}:failed`
+    try {
+      if ((await this.#options.redis.zscore(failed, id)) === null) return
+      const job = await this.#options.bull.get(queue.name)?.getJob(id)
+      await job?.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
+    } catch (error) {
+      // Two copies at once: the other one revived it. Anything else means that nobody may be told "it will be done".
+      if (!/is not in the failed state|Missing key/.test(messageOf(error)))
+        throw new MillraceError('store-unavailable', 'the store did not answer', { cause: error, retryAfter: 2 })
+    }
+  }
+}
+
+function stringify(queue: AnyQueue, payload: unknown): string {
+  try {
+    return JSON.stringify(payload) ?? 'null'
+  } catch (error) {
+    throw new MillraceError('invalid-payload', `job for '${queue.name}': not JSON: ${messageOf(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function dedupeOf(queue: AnyQueue, payload: unknown, options: EnqueueOptions): { id: string; ttl: number } | undefined {
+  const key = options.dedupeKey ?? queue.dedupe?.by(payload)
+  if (key === undefined) return undefined
+  const ttl =
+    options.dedupeFor === undefined ? (queue.dedupe?.withinMs ?? dayMs) : durationMs(options.dedupeFor, 'dedupeFor')
+  // Hashed, because a caller's key may be of any length and hold any character.
+  return { id: `key-${createHash('sha256').update(key).digest('base64url')}`, ttl }
+}
