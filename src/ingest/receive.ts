@@ -1,0 +1,174 @@
+import { createSecretKey } from 'node:crypto'
+import type { SourceConfig } from '../config.ts'
+import type { SourceEvent } from '../define/event.ts'
+import type { AnyQueue } from '../define/queue.ts'
+import { validate } from '../define/schema.ts'
+import type { Enqueued } from '../define/worker.ts'
+import { MillraceError, messageOf } from '../errors.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { takes } from '../policy/route.ts'
+import type { HookReply, HookRequest, Parsed, Provider, SecretKey } from './request.ts'
+import { slack } from './slack.ts'
+
+export type EnqueueEvent = (queue: AnyQueue, event: SourceEvent, windowMs: number) => Promise<Enqueued>
+
+export type Receiver = {
+  /** Whether there is such a source: asked before a body is read for it. */
+  readonly knows: (source: string) => boolean
+  /** Throws `unknown-source`, `not-authentic`, `store-unavailable`. */
+  readonly receive: (request: HookRequest) => Promise<HookReply>
+}
+
+const providers: Readonly<Record<SourceConfig['type'], Provider>> = { slack }
+
+type Source = SourceConfig & { readonly provider: Provider; readonly keys: readonly SecretKey[] }
+
+/**
+ * The whole way of a request through the edge: source → proof → meaning → queues → store → 2xx. The promise of the 2xx
+ * is made in the last line of `store`, after every queue that takes the event has it durably.
+ */
+export function createReceiver({
+  sources: configs,
+  queues,
+  quarantine,
+  enqueueEvent,
+  metrics,
+}: {
+  sources: readonly SourceConfig[]
+  queues: readonly AnyQueue[]
+  /** Where genuine requests go that no queue takes. */
+  quarantine: AnyQueue
+  enqueueEvent: EnqueueEvent
+  metrics: Metrics
+}): Receiver {
+  const sources = new Map<string, Source>(
+    configs.map((config) => [
+      config.name,
+      {
+        ...config,
+        provider: providers[config.type],
+        keys: config.secrets.map((secret) => createSecretKey(secret, 'utf8')),
+      },
+    ]),
+  )
+  const routes = new Map<string, readonly AnyQueue[]>()
+
+  return { knows: (source) => sources.has(source), receive }
+
+  async function receive(request: HookRequest): Promise<HookReply> {
+    const source = sources.get(request.source)
+    if (!source)
+      throw new MillraceError('unknown-source', `there is no source ${JSON.stringify(request.source.slice(0, 64))}`)
+    const { provider } = source
+    const handshake = provider.unsigned?.(request)
+    if (handshake?.kind === 'answer') return answer(handshake)
+    const skew = provider.verify(request, source.keys)
+    // One message for all causes: which part was wrong is nobody's business who could not sign it.
+    if (skew === undefined) throw new MillraceError('not-authentic')
+    metrics.clockSkew.set({ source: source.name }, skew)
+
+    const parsed = provider.parse(request)
+    if (parsed.kind === 'answer') return answer(parsed)
+    return store(source, request, parsed)
+  }
+
+  async function store(
+    source: Source,
+    request: HookRequest,
+    parsed: Exclude<Parsed, { kind: 'answer' }>,
+  ): Promise<HookReply> {
+    const event = parsed.kind === 'event' ? eventOf(source, parsed) : undefined
+    const taking = event ? queuesFor(event) : []
+    const misfit = event ? await firstMisfit(taking, event) : undefined
+    const reason =
+      parsed.kind === 'unreadable' ? parsed.reason : taking.length === 0 ? `no queue takes ${parsed.type}` : misfit
+    const windowMs = source.provider.dedupeWindowMs
+    if (event && reason === undefined) {
+      // All or nothing: with one queue failing the sender tries again, and the others recognise the repetition.
+      const stored = await Promise.all(taking.map((queue) => enqueueEvent(queue, event, windowMs)))
+      return accepted(
+        source,
+        event.id,
+        stored.every((job) => job.duplicate),
+      )
+    }
+    const kept = quarantined(source, request, parsed, reason ?? '')
+    const { duplicate } = await enqueueEvent(quarantine, kept, windowMs)
+    return { ...accepted(source, kept.id, duplicate), outcome: 'quarantined' }
+  }
+
+  function queuesFor(event: SourceEvent): readonly AnyQueue[] {
+    const key = `${event.source}:${event.type}`
+    let taking = routes.get(key)
+    if (!taking) {
+      taking = queues.filter((queue) => takes(queue.on, event))
+      // Types come from outside (a slash command's name, say); the cache must not grow with them.
+      if (routes.size < 10_000) routes.set(key, taking)
+    }
+    return taking
+  }
+}
+
+/** Why a queue cannot take the event that it asked for; undefined when all can. */
+async function firstMisfit(queues: readonly AnyQueue[], event: SourceEvent): Promise<string | undefined> {
+  for (const queue of queues) {
+    try {
+      const checked = validate(queue.payload, event.payload, `${event.type} for '${queue.name}'`)
+      if (checked instanceof Promise) await checked
+    } catch (error) {
+      return messageOf(error)
+    }
+  }
+  return undefined
+}
+
+function eventOf(source: Source, { type, id, tenant, json, payload }: Extract<Parsed, { kind: 'event' }>): SourceEvent {
+  return { source: source.name, sourceType: source.type, type, id, tenant: source.tenant ?? tenant, json, payload }
+}
+
+/** Headers are kept only where they help to read the body: others may carry credentials. */
+function quarantined(
+  source: Source,
+  request: HookRequest,
+  parsed: Exclude<Parsed, { kind: 'answer' }>,
+  reason: string,
+): SourceEvent {
+  const payload = {
+    source: source.name,
+    event: parsed.id,
+    reason,
+    contentType: request.header('content-type') ?? null,
+    receivedAt: new Date(request.now).toISOString(),
+    body: request.body.toString('base64'),
+  }
+  const type = parsed.kind === 'event' ? parsed.type : 'unreadable'
+  const tenant = source.tenant ?? (parsed.kind === 'event' ? parsed.tenant : undefined)
+  return {
+    source: source.name,
+    sourceType: source.type,
+    type,
+    id: parsed.id,
+    tenant,
+    json: JSON.stringify(payload),
+    payload,
+  }
+}
+
+function accepted(source: Source, id: string, duplicate: boolean): HookReply {
+  const headers = { 'Millrace-Event': id, 'Millrace-Duplicate': String(duplicate), 'Millrace-Stored': 'queue' }
+  const outcome = duplicate ? 'duplicate' : 'stored'
+  return source.provider.isSilent
+    ? { status: 200, headers, body: '', outcome }
+    : {
+        status: 202,
+        headers: { ...headers, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ id, duplicate }),
+        outcome,
+      }
+}
+
+function answer({ contentType, body }: Extract<Parsed, { kind: 'answer' }>): HookReply {
+  const headers: Record<string, string> =
+    body === '' ? {} : { 'Content-Type': `${contentType}; charset=utf-8`, 'X-Content-Type-Options': 'nosniff' }
+  return { status: 200, headers, body, outcome: 'handshake' }
+}
