@@ -1,0 +1,132 @@
+import express, { type Request, Router } from 'express'
+import { z } from 'zod'
+import type { AnyQueue } from '../define/queue.ts'
+import { validate } from '../define/schema.ts'
+import type { Enqueue } from '../define/worker.ts'
+import { MillraceError } from '../errors.ts'
+import type { BullQueue } from '../jobs/bull.ts'
+import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspect.ts'
+import { type Caller, type Gatekeeper, requireRole } from './auth.ts'
+
+/** More jobs in one request would hold it open past its deadline. */
+const maxBulk = 1_000
+
+const listQuery = z.object({
+  state: z.enum(jobStates).default('waiting'),
+  cursor: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  tenant: z.string().optional(),
+  name: z.string().optional(),
+  text: z.string().optional(),
+})
+
+/** /api: for programs with a key, and for pages of the dashboard with a session. */
+export function apiRoutes({
+  queues,
+  bull,
+  enqueue,
+  gatekeeper,
+  bodyLimit,
+}: {
+  queues: readonly AnyQueue[]
+  bull: ReadonlyMap<string, BullQueue>
+  enqueue: Enqueue
+  gatekeeper: Gatekeeper
+  bodyLimit: number
+}): Router {
+  const router = Router()
+  const byName = new Map(queues.map((queue) => [queue.name, queue]))
+  router.use((_request, response, next) => {
+    response.set('Cache-Control', 'no-store')
+    next()
+  })
+  router.use(gatekeeper.atLeast('viewer'))
+
+  router.get('/queues', async (request, response) => {
+    const caller = gatekeeper.require(request)
+    response.json({ queues: await Promise.all([...bull.values()].map((queue) => summaryFor(caller, queue))) })
+  })
+
+  router.get('/queues/:queue', async (request, response) => {
+    response.json(await summaryFor(gatekeeper.require(request), bullOf(request)))
+  })
+
+  router
+    .route('/queues/:queue/jobs')
+    .get(async (request, response) => {
+      const query = parse(listQuery, request.query)
+      const tenant = tenantOf(gatekeeper.require(request)) ?? query.tenant
+      const { jobs, next } = await listJobs(bullOf(request), { ...query, tenant })
+      response.json({ jobs, next: next === undefined ? null : String(next) })
+    })
+    .post(express.json({ limit: bodyLimit, strict: false, type: () => true }), async (request, response) => {
+      const caller = gatekeeper.require(request)
+      requireRole(caller, 'admin')
+      const name = String(request.params.queue)
+      const queue = byName.get(name)
+      if (!queue) throw unknownQueue(name)
+      const key = idempotencyKey(request)
+      const tenant = tenantOf(caller)
+      const add = (payload: unknown, part: string) =>
+        enqueue(queue, payload, {
+          ...(tenant === undefined ? {} : { tenant }),
+          // By tenant, so that nobody can make another's jobs look like duplicates by guessing a key.
+          ...(key === undefined ? {} : { dedupeKey: JSON.stringify([tenant ?? '*', key, part]) }),
+        })
+      const { body } = request
+      if (!Array.isArray(body)) {
+        response.status(201).json(await add(body, ''))
+        return
+      }
+      if (body.length > maxBulk)
+        throw new MillraceError('too-large', `${body.length} jobs; at most ${maxBulk} in one request`)
+      // All are checked before the first is stored: half a bulk would be nobody's wish.
+      for (const [i, payload] of body.entries()) await validate(queue.payload, payload, `job ${i}`)
+      response.status(201).json(await Promise.all(body.map((payload, i) => add(payload, String(i)))))
+    })
+
+  router.get('/queues/:queue/jobs/:id', async (request, response) => {
+    response.json(await describeJob(bullOf(request), String(request.params.id), tenantOf(gatekeeper.require(request))))
+  })
+
+  return router
+
+  function bullOf(request: Request): BullQueue {
+    const name = String(request.params.queue)
+    const queue = bull.get(name)
+    if (!queue) throw unknownQueue(name)
+    return queue
+  }
+}
+
+/** Counts are over all tenants, so a key of one tenant gets the name only. */
+async function summaryFor(caller: Caller, queue: BullQueue) {
+  return tenantOf(caller) === undefined ? summarizeQueue(queue) : { name: queue.name, paused: await queue.isPaused() }
+}
+
+function tenantOf(caller: Caller): string | undefined {
+  return caller.tenant === '*' ? undefined : caller.tenant
+}
+
+/** The draft has it as a quoted string; many clients send it bare. */
+function idempotencyKey(request: Request): string | undefined {
+  const given = request.headers['idempotency-key']
+  if (given === undefined) return undefined
+  const key = String(given).replace(/^"(.*)"$/, '$1')
+  if (key === '' || key.length > 255)
+    throw new MillraceError('bad-request', 'Idempotency-Key must have 1 to 255 characters')
+  return key
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  throw new MillraceError(
+    'bad-request',
+    result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
+  )
+}
+
+function unknownQueue(name: string): MillraceError {
+  return new MillraceError('unknown-queue', `there is no queue ${JSON.stringify(name.slice(0, 100))}`)
+}

@@ -1,0 +1,70 @@
+import type { NextFunction, Request, Response } from 'express'
+import { type ApiKeyConfig, type ApiRole, hashKey } from '../config.ts'
+import { MillraceError } from '../errors.ts'
+
+declare module 'express-session' {
+  interface SessionData {
+    /** sha256 of the key that was used to sign in. Only the hash, so that a read of the store gives no access. */
+    keyHash: string
+  }
+}
+
+const ranks: Readonly<Record<ApiRole, number>> = { viewer: 0, operator: 1, admin: 2 }
+
+/** Who asks. `tenant` is `*` for everything. */
+export type Caller = Pick<ApiKeyConfig, 'name' | 'role' | 'tenant'>
+
+/** Finds the caller of a request by its bearer key or its session. */
+export class Gatekeeper {
+  readonly #keys: ReadonlyMap<string, ApiKeyConfig>
+
+  constructor(keys: readonly ApiKeyConfig[]) {
+    // Looked up by hash: how long that takes tells nothing about how much of a guessed key is right.
+    this.#keys = new Map(keys.map((key) => [key.hash, key]))
+  }
+
+  byKey(key: string): ApiKeyConfig | undefined {
+    return this.#keys.get(hashKey(key))
+  }
+
+  caller(request: Request): Caller | undefined {
+    const { authorization } = request.headers
+    if (authorization !== undefined) {
+      // No falling back to the session: a request that says it has a key is exempt from the same-origin check.
+      const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
+      return bearer === undefined ? undefined : this.byKey(bearer)
+    }
+    const hash = request.session?.keyHash
+    // Asked anew each time, so that taking a key away ends its sessions.
+    return hash === undefined ? undefined : this.#keys.get(hash)
+  }
+
+  /** Express middleware: lets callers of at least this role pass. Throws `unauthorized`, `forbidden`. */
+  atLeast(role: ApiRole) {
+    return (request: Request, _response: Response, next: NextFunction): void => {
+      requireRole(this.require(request), role)
+      next()
+    }
+  }
+
+  require(request: Request): Caller {
+    const caller = this.caller(request)
+    if (!caller) throw new MillraceError('unauthorized')
+    return caller
+  }
+}
+
+export function requireRole(caller: Caller, role: ApiRole): void {
+  if (ranks[caller.role] < ranks[role])
+    throw new MillraceError('forbidden', `this needs the role ${role}; '${caller.name}' is ${caller.role}`)
+}
+
+/** Bull Board's routes: reading for viewers, repeating for operators, adding, editing and deleting for admins. */
+export function boardRole(method: string, path: string): ApiRole {
+  if (method === 'GET' || method === 'HEAD') return 'viewer'
+  return /\/(add|empty|obliterate|clean|update-data|concurrency|rate-limit|purge|job-schedulers|remove-unprocessed-children)(\/|$)/.test(
+    path,
+  )
+    ? 'admin'
+    : 'operator'
+}

@@ -1,0 +1,83 @@
+import { formatDuration } from '../define/duration.ts'
+import type { QueueSummary } from '../jobs/inspect.ts'
+import type { Check } from '../observe/check.ts'
+import type { Caller } from './auth.ts'
+import { type Html, html, page } from './page.ts'
+
+const refreshSeconds = 5
+
+export function signInPage({ to, wrong = false }: { to: string; wrong?: boolean }): string {
+  return page(
+    'Sign in',
+    html`<main class="sign-in"><section>
+<h1>Millrace</h1>
+<p class="soft">Sign in with an API key. The first start printed one.</p>
+<form method="post" action="/dashboard/sign-in">
+<input type="hidden" name="to" value="${to}">
+<label>API key <input type="password" name="key" autocomplete="current-password" required autofocus></label>
+${wrong ? html`<p class="fail" role="alert">This key is not known.</p>` : html``}
+<button>Sign in</button>
+</form>
+</section></main>`,
+  )
+}
+
+export function overviewPage({
+  queues,
+  checks,
+  caller,
+}: {
+  queues: readonly QueueSummary[] | undefined
+  checks: readonly Check[]
+  caller: Caller
+}): string {
+  return page(
+    'Overview',
+    html`<header>
+<strong>Millrace</strong>
+<nav><a href="/dashboard/queues">Queues and jobs</a><a href="/metrics">Metrics</a><a href="/readyz">Readiness</a></nav>
+<form method="post" action="/dashboard/sign-out"><span class="soft">${caller.name} (${caller.role})</span> <button class="plain">Sign out</button></form>
+</header>
+<main>
+<section>${verdict(checks)}</section>
+<section><h2>Queues</h2>${queues ? queueTable(queues) : html`<p class="fail">The queue store does not answer.</p>`}</section>
+<section><h2>Checks of this process</h2>${checkTable(checks)}</section>
+</main>`,
+    { refreshSeconds },
+  )
+}
+
+function verdict(checks: readonly Check[]): Html {
+  const failed = checks.filter((check) => check.state === 'fail')
+  const warned = checks.filter((check) => check.state === 'warn')
+  if (failed.length > 0)
+    return html`<div class="banner"><h1 class="fail">Not ready</h1> <span>${failed.map((check) => check.name).join(', ')}</span></div>`
+  if (warned.length > 0)
+    return html`<div class="banner"><h1 class="warn">Ready, with warnings</h1> <span>${warned.map((check) => check.name).join(', ')}</span></div>`
+  return html`<div class="banner"><h1 class="ok">Ready</h1> <span class="soft">every check passes</span></div>`
+}
+
+function queueTable(queues: readonly QueueSummary[]): Html {
+  return html`<table>
+<thead><tr><th>Queue</th><th class="n">Waiting</th><th class="n">Active</th><th class="n">Delayed</th><th class="n">Completed</th><th class="n">Dead</th><th class="n">Oldest waiting</th><th class="n">Done / min</th></tr></thead>
+<tbody>${queues.map(queueRow)}</tbody>
+</table>`
+}
+
+function queueRow(queue: QueueSummary): Html {
+  const { waiting, prioritized, active, delayed, completed, failed } = queue.counts
+  const oldest = queue.oldestWaitingSeconds > 0 ? formatDuration(queue.oldestWaitingSeconds * 1_000) : '–'
+  return html`<tr>
+<td><a href="/dashboard/queues/queue/${encodeURIComponent(queue.name)}">${queue.name}</a>${queue.paused ? html` <span class="warn">paused</span>` : html``}</td>
+${number(waiting + prioritized)}${number(active)}${number(delayed)}${number(completed)}${number(failed, 'fail')}
+<td class="n">${oldest}</td>${number(queue.throughputPerMinute.completed)}
+</tr>`
+}
+
+function number(value: number, tone = ''): Html {
+  return html`<td class="n ${value === 0 ? 'zero' : tone}">${value}</td>`
+}
+
+function checkTable(checks: readonly Check[]): Html {
+  return html`<table><tbody>${checks.map((check) => html`<tr><td>${check.name}</td><td class="state ${check.state}">${check.state}</td><td>${check.detail}</td></tr>`)}</tbody></table>`
+}

@@ -1,0 +1,134 @@
+import { createBullBoard } from '@bull-board/api'
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
+import { ExpressAdapter } from '@bull-board/express'
+import express, { type Application, type Request, type Response, Router } from 'express'
+import { RateLimiterMemory } from 'rate-limiter-flexible'
+import { MillraceError } from '../errors.ts'
+import type { BullQueue } from '../jobs/bull.ts'
+import { summarizeQueue } from '../jobs/inspect.ts'
+import type { Check } from '../observe/check.ts'
+import { boardRole, type Caller, type Gatekeeper, requireRole } from './auth.ts'
+import { overviewPage, signInPage } from './dashboard-pages.ts'
+
+/** Wrong keys from one address in a minute. Keys are long; this keeps a script from filling the log. */
+const attemptsPerMinute = 10
+
+/** /dashboard: sign-in, overview, and Bull Board under /dashboard/queues. */
+export function dashboardRoutes({
+  bull,
+  gatekeeper,
+  checks,
+}: {
+  bull: ReadonlyMap<string, BullQueue>
+  gatekeeper: Gatekeeper
+  checks: () => readonly Check[]
+}): Router {
+  const router = Router()
+  const attempts = new RateLimiterMemory({ points: attemptsPerMinute, duration: 60 })
+
+  router.get('/sign-in', (request, response) => {
+    const to = localPath(request.query.to)
+    if (gatekeeper.caller(request)) return void response.redirect(303, to)
+    response.set('Cache-Control', 'no-store').send(signInPage({ to }))
+  })
+
+  router.post('/sign-in', express.urlencoded({ extended: false, limit: '4kb' }), async (request, response) => {
+    const { key, to } = (request.body ?? {}) as { key?: unknown; to?: unknown }
+    const address = request.ip ?? ''
+    const left = await attempts.get(address)
+    if (left && left.remainingPoints <= 0)
+      throw new MillraceError('too-many-attempts', undefined, { retryAfter: Math.ceil(left.msBeforeNext / 1_000) })
+    const found = typeof key === 'string' ? gatekeeper.byKey(key.trim()) : undefined
+    if (!found) {
+      await attempts.consume(address).catch(() => {}) // at the limit it rejects; the next try is told above
+      return void response
+        .status(401)
+        .set('Cache-Control', 'no-store')
+        .send(signInPage({ to: localPath(to), wrong: true }))
+    }
+    // A new session id, so that one that was planted before signing in is worth nothing after it.
+    await new Promise<void>((resolve, reject) =>
+      request.session.regenerate((error) => (error ? reject(storeError(error)) : resolve())),
+    )
+    request.session.keyHash = found.hash
+    await new Promise<void>((resolve, reject) =>
+      request.session.save((error) => (error ? reject(storeError(error)) : resolve())),
+    )
+    response.redirect(303, localPath(to))
+  })
+
+  router.post('/sign-out', (request, response, next) => {
+    request.session.destroy((error) => (error ? next(storeError(error)) : response.redirect(303, '/dashboard/sign-in')))
+  })
+
+  router.use((request, response, next) => {
+    const caller = gatekeeper.caller(request)
+    if (!caller) return askToSignIn(request, response)
+    // Bull Board shows whole queues; a key of one tenant must not see the others' jobs.
+    if (caller.tenant !== '*')
+      throw new MillraceError('forbidden', 'the dashboard shows all tenants; use a key with tenant "*"')
+    response.locals.caller = caller
+    response.set('Cache-Control', 'no-store')
+    next()
+  })
+
+  router.get('/', async (_request, response) => {
+    const caller = response.locals.caller as Caller
+    const queues = await Promise.all([...bull.values()].map(summarizeQueue)).catch(() => undefined)
+    response.send(overviewPage({ queues, checks: checks(), caller }))
+  })
+
+  router.use('/queues', (request, response, next) => {
+    requireRole(response.locals.caller as Caller, boardRole(request.method, request.path))
+    next()
+  })
+  router.use('/queues', board(bull))
+  return router
+}
+
+function board(bull: ReadonlyMap<string, BullQueue>): Application {
+  const adapter = new ExpressAdapter().setBasePath('/dashboard/queues')
+  createBullBoard({
+    queues: [...bull.values()].map((queue) => new BullMQAdapter(queue)),
+    serverAdapter: adapter,
+    options: {
+      uiConfig: {
+        boardTitle: 'Millrace',
+        hideDocsLink: true,
+        miscLinks: [{ text: 'Overview', url: '/dashboard' }],
+        hideRedisDetails: true,
+      },
+    },
+  })
+  const app = adapter.getRouter() as Application & { engines: Record<string, Render> }
+  app.disable('x-powered-by')
+  // The page asks another company for a font. The policy would stop it; this way there is nothing to stop.
+  const render = app.engines['.ejs']
+  if (render)
+    app.engine('ejs', (file: string, options: object, done: Done) =>
+      render(file, options, (error, text) => done(error, text?.replace(/<link[^>]*https?:\/\/[^>]*>/g, ''))),
+    )
+  return app
+}
+
+type Done = (error: unknown, text?: string) => void
+type Render = (file: string, options: object, done: Done) => void
+
+/** People are led to the form; programs get the problem. */
+function askToSignIn(request: Request, response: Response): void {
+  const wantsPage =
+    request.method === 'GET' && request.accepts(['html', 'json']) === 'html' && !request.path.startsWith('/queues/api/')
+  if (!wantsPage) throw new MillraceError('unauthorized')
+  response.redirect(303, `/dashboard/sign-in?to=${encodeURIComponent(request.originalUrl)}`)
+}
+
+/** Only a path on this server, or sign-in could be used to send people elsewhere. */
+function localPath(value: unknown): string {
+  return typeof value === 'string' && /^\/dashboard(?:[/?]|$)/.test(value) && !value.includes('\\')
+    ? value
+    : '/dashboard'
+}
+
+function storeError(cause: unknown): MillraceError {
+  return new MillraceError('store-unavailable', 'sessions cannot be stored now', { cause, retryAfter: 2 })
+}

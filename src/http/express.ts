@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto'
+import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Router } from 'express'
+import helmet from 'helmet'
+import { MillraceError } from '../errors.ts'
+import type { Logger } from '../observe/log.ts'
+import { problemOf } from './problem.ts'
+import { sameOrigin } from './same-origin.ts'
+
+/**
+ * Everything that people and programs look at. Without `api` and `dashboard` it is only the health of a process that has
+ * another role.
+ */
+export function createExpress({
+  health,
+  api,
+  dashboard,
+  sessions,
+  log,
+}: {
+  health: Router
+  api?: Router
+  dashboard?: Router
+  sessions?: RequestHandler
+  log: Logger
+}): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  // Only a proxy on this machine is believed about where a request came from and whether it came by TLS.
+  app.set('trust proxy', 'loopback')
+  app.use(securityHeaders())
+  app.use(health)
+  if (api && dashboard && sessions) {
+    app.use(['/api', '/dashboard'], sessions, sameOrigin)
+    app.use('/api', api)
+    app.use('/dashboard', dashboard)
+    app.get('/', (_request, response) => response.redirect(303, '/dashboard'))
+  }
+  app.use((request, _response) => {
+    throw new MillraceError('not-found', `there is nothing at ${request.path.slice(0, 200)}`)
+  })
+  app.use(errorHandler(log))
+  return app
+}
+
+/**
+ * Strict, and the same with and without TLS: upgrade-insecure-requests would leave the page without its scripts on plain
+ * http. Inline styles are needed by Bull Board; inline scripts are not.
+ */
+function securityHeaders(): RequestHandler {
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", 'data:'],
+        fontSrc: ["'self'"],
+        connectSrc: ["'self'"],
+        baseUri: ["'self'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    strictTransportSecurity: false,
+    xFrameOptions: { action: 'deny' },
+    referrerPolicy: { policy: 'same-origin' },
+  })
+}
+
+function errorHandler(log: Logger): ErrorRequestHandler {
+  return (error, request, response, next) => {
+    const requestId = randomUUID()
+    const { status, headers, body } = problemOf(error, { requestId })
+    // Path without query: a query may hold a secret.
+    if (status >= 500)
+      log.error({ err: error, requestId, method: request.method, path: request.path }, 'request failed')
+    if (response.headersSent) return next(error)
+    response.status(status).set(headers).send(body)
+  }
+}

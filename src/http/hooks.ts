@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { MillraceError } from '../errors.ts'
+import type { Receiver } from '../ingest/receive.ts'
+import type { HookReply } from '../ingest/request.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { readBody } from './body.ts'
+import { problemOf } from './problem.ts'
+
+/** A flood of forgeries must not become a flood of lines. */
+const refusalLogMs = 1_000
+
+/**
+ * POST /hooks/{source} on bare node:http, in front of Express: it is the one path where each microsecond counts, and it
+ * needs nothing of what Express does. Everything of a provider is in ingest/; here is only HTTP.
+ */
+export function createHooks({
+  receiver,
+  bodyLimit,
+  metrics,
+  log,
+  now = Date.now,
+}: {
+  receiver: Receiver
+  bodyLimit: number
+  metrics: Metrics
+  log: Logger
+  now?: () => number
+}): (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void> {
+  let lastRefusal = 0
+
+  return async (request, response, path) => {
+    const source = path.slice('/hooks/'.length).replace(/\/$/, '')
+    const known = receiver.knows(source)
+    // Not the name from the URL: anybody could make up label values.
+    const label = known ? source : 'unknown'
+    try {
+      if (!known) throw new MillraceError('unknown-source')
+      if (request.method !== 'POST') throw new MillraceError('method-not-allowed')
+      const encoding = request.headers['content-encoding']
+      if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new MillraceError('content-encoding')
+      const body = await readBody(request, bodyLimit)
+      const began = performance.now()
+      const reply = await receiver.receive({
+        source,
+        body,
+        now: now(),
+        header: (name) => single(request.rawHeaders, name),
+        count: (name) => occurrences(request.rawHeaders, name),
+      })
+      metrics.eventsReceived.inc({ source: label, outcome: reply.outcome })
+      metrics.eventAck.observe({ source: label }, (performance.now() - began) / 1_000)
+      answer(response, reply)
+    } catch (error) {
+      refuse(request, response, error, label)
+    }
+  }
+
+  function refuse(request: IncomingMessage, response: ServerResponse, error: unknown, source: string): void {
+    const code = error instanceof MillraceError ? error.code : 'internal'
+    metrics.eventsReceived.inc({ source, outcome: code })
+    const requestId = code === 'internal' ? { requestId: randomUUID() } : {}
+    if (code === 'internal') log.error({ err: error, source, ...requestId }, 'hook failed')
+    else if (Date.now() - lastRefusal > refusalLogMs) {
+      lastRefusal = Date.now()
+      log.warn(
+        { source, code, ...(code === 'not-authentic' ? {} : { err: error }) },
+        'hook refused; at most one line a second',
+      )
+    }
+    if (response.headersSent || response.destroyed) return
+    const headers = code === 'method-not-allowed' ? { Allow: 'POST' } : {}
+    // Whatever was not read stays in the connection, so it cannot be used again.
+    const unread = !request.complete
+    answer(
+      response,
+      problemOf(error, { ...requestId, headers: unread ? { ...headers, Connection: 'close' } : headers }),
+    )
+    if (unread) dropRest(request)
+  }
+}
+
+/** Reads away what is still coming for a moment, so that the sender gets to read the answer, then hangs up. */
+function dropRest(request: IncomingMessage): void {
+  request.resume()
+  setTimeout(() => request.socket.destroy(), 500).unref()
+}
+
+function answer(
+  response: ServerResponse,
+  { status, headers, body }: Pick<HookReply, 'status' | 'headers' | 'body'>,
+): void {
+  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) })
+  response.end(body)
+}
+
+/** `request.headers` joins or drops repeated headers; a repeated signature must be seen as what it is. */
+function single(rawHeaders: readonly string[], name: string): string | undefined {
+  let found: string | undefined
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]?.length !== name.length || rawHeaders[i]?.toLowerCase() !== name) continue
+    if (found !== undefined) return undefined
+    found = rawHeaders[i + 1]
+  }
+  return found
+}
+
+function occurrences(rawHeaders: readonly string[], name: string): number {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) count += 1
+  return count
+}

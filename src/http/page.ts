@@ -1,0 +1,60 @@
+/** HTML that has been escaped. Only `html` makes it, so that no text from outside gets into a page unescaped. */
+export type Html = { readonly html: string }
+
+/** A tagged template that escapes everything but Html. */
+export function html(parts: TemplateStringsArray, ...values: (string | number | Html | readonly Html[])[]): Html {
+  let text = parts[0] ?? ''
+  values.forEach((value, i) => {
+    const list = Array.isArray(value) ? value : [value]
+    for (const item of list as (string | number | Html)[])
+      text += typeof item === 'object' ? item.html : escapeHtml(String(item))
+    text += parts[i + 1] ?? ''
+  })
+  return { html: text }
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
+}
+
+/** A whole page. Styles are inline and small; there is no script, so that nothing but HTML has to work at 3 a.m. */
+export function page(title: string, body: Html, { refreshSeconds }: { refreshSeconds?: number } = {}): string {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+${refreshSeconds === undefined ? html`` : html`<meta http-equiv="refresh" content="${refreshSeconds}">`}
+<title>${title} · Millrace</title>
+<link rel="icon" href="data:,">
+<style>${{ html: style }}</style>
+</head>
+<body>${body}</body>
+</html>
+`.html
+}
+
+const style = `
+:root { color-scheme: light dark; --ink: #1c2733; --soft: #5d6b7a; --line: #d9dfe6; --ground: #f5f7f9; --card: #fff; --accent: #0b6bcb; --ok: #15803d; --warn: #b45309; --fail: #c01c28; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4eaf0; --soft: #97a5b4; --line: #2c3947; --ground: #12181f; --card: #1a222b; --accent: #6cb2ff; --ok: #4ade80; --warn: #fbbf24; --fail: #ff8087; } }
+* { box-sizing: border-box; }
+body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); }
+header { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: center; padding: .8rem 1.2rem; background: var(--card); border-bottom: 1px solid var(--line); }
+header strong { font-size: 1.1rem; } header nav { display: flex; gap: 1.2rem; flex: 1; } header form { margin: 0; }
+main { max-width: 72rem; margin: 0 auto; padding: 1.2rem; display: grid; gap: 1.2rem; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.2rem; overflow-x: auto; }
+h1 { font-size: 1.25rem; margin: 0; } h2 { font-size: 1rem; margin: 0 0 .6rem; }
+a { color: var(--accent); text-underline-offset: 2px; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th { text-align: left; font-weight: 500; color: var(--soft); font-size: .85rem; } th, td { padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); }
+tr:last-child td { border-bottom: 0; } .n { text-align: right; } .zero { color: var(--soft); }
+.ok { color: var(--ok); } .warn { color: var(--warn); } .fail { color: var(--fail); } .state { font-weight: 600; white-space: nowrap; } .soft { color: var(--soft); }
+.banner { display: flex; gap: .8rem; align-items: baseline; }
+input { font: inherit; width: 100%; padding: .55rem .7rem; border: 1px solid var(--line); border-radius: 8px; background: var(--ground); color: inherit; }
+button { font: inherit; padding: .5rem 1rem; border: 1px solid var(--accent); border-radius: 8px; background: var(--accent); color: var(--card); cursor: pointer; }
+button.plain { background: none; border: 0; color: var(--accent); padding: 0; text-decoration: underline; }
+.sign-in { max-width: 24rem; margin: 12vh auto 0; } .sign-in form { display: grid; gap: .8rem; margin-top: .8rem; } .sign-in p { margin: 0; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+@media (max-width: 40rem) { main { padding: .8rem; } section { padding: .8rem; } th, td { padding-right: .5rem; } }
+`

@@ -1,0 +1,105 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Express } from 'express'
+import { type ErrorCode, MillraceError } from '../errors.ts'
+import { problemOf } from './problem.ts'
+
+/** A sender has this long for its headers, and for all of its request. Slack and GitHub give up after 3 and 10 s. */
+const headersMs = 4_000
+const requestMs = 8_000
+/** Node looks for late requests this often; its default of 30 s would make the limits above meaningless. */
+const checkMs = 1_000
+/** Longer than the usual 60 s of load balancers, so that it is they who close an idle connection. */
+const keepAliveMs = 65_000
+const maxHeaderBytes = 16 * 1024
+
+export type Hooks = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
+
+/** One port: /hooks/* goes to `hooks`, everything else to Express. */
+export class HttpServer {
+  readonly name = 'http'
+  readonly #options: { host: string; port: number; express: Express; hooks: Hooks | undefined }
+  readonly #server: Server
+  #draining = false
+
+  constructor(options: { host: string; port: number; express: Express; hooks: Hooks | undefined }) {
+    this.#options = options
+    this.#server = createServer(
+      {
+        connectionsCheckingInterval: checkMs,
+        headersTimeout: headersMs,
+        requestTimeout: requestMs,
+        maxHeaderSize: maxHeaderBytes,
+        keepAliveTimeout: keepAliveMs,
+      },
+      (request, response) => this.#dispatch(request, response),
+    )
+    this.#server.on('clientError', onClientError)
+  }
+
+  /** Throws `port-in-use`. */
+  async start(): Promise<void> {
+    const { host, port } = this.#options
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)))
+      this.#server.listen(port, host, resolve)
+    })
+  }
+
+  get url(): string {
+    const { address, port, family } = this.#server.address() as AddressInfo
+    const shown = ['0.0.0.0', '::', '127.0.0.1'].includes(address)
+      ? 'localhost'
+      : family === 'IPv6'
+        ? `[${address}]`
+        : address
+    return `http://${shown}:${port}`
+  }
+
+  /** Answers what has been sent, takes nothing new, and cuts whatever is open at the deadline. */
+  async stop(deadline: number): Promise<void> {
+    if (!this.#server.listening) return
+    this.#draining = true
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeIdleConnections()
+    const timer = setTimeout(() => this.#server.closeAllConnections(), Math.max(0, deadline - Date.now()))
+    await closed
+    clearTimeout(timer)
+  }
+
+  #dispatch(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#draining) response.setHeader('Connection', 'close')
+    const { hooks, express } = this.#options
+    const url = request.url ?? '/'
+    if (!hooks || !url.startsWith('/hooks/')) return void express(request, response)
+    const query = url.indexOf('?')
+    void hooks(request, response, query < 0 ? url : url.slice(0, query))
+  }
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  if (error.code === 'EADDRINUSE')
+    return new MillraceError('port-in-use', `port ${port} on ${host} is in use`, { cause: error })
+  if (error.code === 'EACCES')
+    return new MillraceError('port-in-use', `port ${port} on ${host} may not be used by this user`, { cause: error })
+  return new MillraceError('invalid-setting', `cannot listen on ${host}:${port}: ${error.message}`, { cause: error })
+}
+
+/** What Node's parser refuses never becomes a request; it gets the same kind of answer all the same. */
+function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const code: ErrorCode =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? 'headers-too-large'
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? 'request-timeout'
+        : 'malformed-request'
+  const { status, body } = problemOf(new MillraceError(code))
+  const head = [
+    `HTTP/1.1 ${status} ${code}`,
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}

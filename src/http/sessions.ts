@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto'
+import { RedisStore } from 'connect-redis'
+import type { RequestHandler } from 'express'
+import session from 'express-session'
+import type { Redis } from 'ioredis'
+import type { ApiKeyConfig } from '../config.ts'
+import { keys } from '../redis/keys.ts'
+
+/** A working day; each request starts it anew. */
+const lifetimeMs = 12 * 3_600_000
+
+/** Browser sessions, kept in the cache store: losing one costs a sign-in. */
+export function createSessions(redis: Redis, prefix: string, apiKeys: readonly ApiKeyConfig[]): RequestHandler {
+  return session({
+    name: 'millrace',
+    store: new RedisStore({ client: redis, prefix: keys.session(prefix), ttl: lifetimeMs / 1_000 }),
+    // Signs a random id that is worthless without the store. The same in every process that has the same keys.
+    secret: createHash('sha256')
+      .update(
+        apiKeys
+          .map((key) => key.hash)
+          .sort()
+          .join(),
+      )
+      .digest('hex'),
+    resave: false,
+    saveUninitialized: false,
+    rolling: true,
+    cookie: { httpOnly: true, sameSite: 'lax', secure: 'auto', maxAge: lifetimeMs },
+  })
+}
