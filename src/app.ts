@@ -1,0 +1,293 @@
+import type { Redis } from 'ioredis'
+import type { Config, StoreAddress } from './config.ts'
+import type { AnyQueue } from './define/queue.ts'
+import { validate } from './define/schema.ts'
+import type { AnyWorker, Enqueue } from './define/worker.ts'
+import { MillraceError, messageOf } from './errors.ts'
+import { apiRoutes } from './http/api.ts'
+import { Gatekeeper } from './http/auth.ts'
+import { dashboardRoutes } from './http/dashboard.ts'
+import { createExpress } from './http/express.ts'
+import { healthRoutes } from './http/health.ts'
+import { createHooks } from './http/hooks.ts'
+import { HttpServer } from './http/server.ts'
+import { createSessions } from './http/sessions.ts'
+import { createReceiver } from './ingest/receive.ts'
+import { type BullQueue, openQueues } from './jobs/bull.ts'
+import { createGauges } from './jobs/gauges.ts'
+import { Janitor } from './jobs/janitor.ts'
+import { Producer } from './jobs/producer.ts'
+import { Runner } from './jobs/runner.ts'
+import { StoreWatch } from './jobs/store-watch.ts'
+import type { Definitions } from './load.ts'
+import type { Logger } from './observe/log.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { apiKeysOf, type Generated, rememberUrl, sourcesOf } from './ops/first-start.ts'
+import { readiness } from './ops/readiness.ts'
+import { ManagedStores } from './redis/managed.ts'
+import { checkStore, connect, disconnect } from './redis/store.ts'
+
+/*
+ * The map: every service, in the order in which it starts. They stop in reverse, under one deadline. This is the only
+ * file that knows them all.
+ */
+
+/** Anything with a life. stop() before start(), and twice, is fine. `deadline` is in milliseconds since the epoch. */
+export type Service = { readonly name: string; start?(): Promise<void>; stop(deadline: number): Promise<void> }
+
+export type AppOptions = {
+  readonly config: Config
+  readonly definitions: Definitions
+  readonly log: Logger
+  /** Told about slow steps of the start. */
+  readonly onProgress?: (detail: string) => void
+  /** The compiled keeper of the managed stores, where it is not beside the running code. */
+  readonly keeperFile?: string
+  readonly now?: () => number
+}
+
+export type App = {
+  /** Stores a job; resolves when it is durable. */
+  readonly enqueue: Enqueue
+  readonly bull: ReadonlyMap<string, BullQueue>
+  readonly url: string | undefined
+  readonly keys: Generated<unknown>
+  readonly sources: Generated<unknown>
+  stop(deadline: number): Promise<void>
+}
+
+/** Starts everything the configured roles need. When something refuses, what had started is stopped again. */
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, log } = options
+  const { queues } = options.definitions
+  const started: Service[] = []
+  const run = async <S extends Service>(service: S): Promise<S> => {
+    // Registered first: a start that fails half-way has something to stop.
+    started.push(service)
+    await service.start?.()
+    return service
+  }
+  let stopping: Promise<void> | undefined
+  const stop = (deadline: number): Promise<void> => {
+    stopping ??= stopAll(started, deadline, log)
+    return stopping
+  }
+
+  try {
+    const has = (role: Config['roles'][number]) => config.roles.includes(role)
+    const workers = workersOf(options)
+    const settings = await settingsOf(workers, config)
+    const keys = apiKeysOf(config)
+    const sources = sourcesOf(config)
+    const metrics = createMetrics()
+    for (const role of config.roles) metrics.up.set({ role }, 1)
+
+    // — stores
+    const stores = await openStores(options, run)
+    const open = async (address: StoreAddress, purpose: 'producer' | 'consumer' | 'reader', timeoutMs?: number) => {
+      const redis = connect(address, purpose, {
+        connectTimeoutMs: config.connectTimeoutMs,
+        onError: logConnection(log, purpose),
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      })
+      await run({ name: `${purpose} connection`, start: () => untilReady(redis), stop: () => disconnect(redis) })
+      return redis
+    }
+    const reader = await open(stores.queue, 'reader')
+    const cache = await open(stores.cache, 'reader')
+    const queueWatch = await run(
+      new StoreWatch({ redis: reader, store: 'queue', watermark: config.memoryWatermark, metrics }),
+    )
+    const cacheWatch = await run(new StoreWatch({ redis: cache, store: 'cache', watermark: 1, metrics }))
+
+    // — jobs
+    const bull = openQueues(queues, reader, config.keyPrefix)
+    await run({
+      name: 'queues',
+      stop: async () => void (await Promise.all([...bull.values()].map((queue) => queue.close()))),
+    })
+    const producer = await run(
+      new Producer({
+        redis: await open(stores.queue, 'producer', config.ackDeadlineMs),
+        queues,
+        bull,
+        prefix: config.keyPrefix,
+        durability: config.durability,
+        ackDeadlineMs: config.ackDeadlineMs,
+        metrics,
+        refusal: queueWatch.refusal,
+      }),
+    )
+    const runners: Runner[] = []
+    if (has('worker')) {
+      const consumer = await open(stores.queue, 'consumer')
+      for (const worker of workers)
+        runners.push(
+          new Runner({
+            worker,
+            redis: consumer,
+            prefix: config.keyPrefix,
+            log,
+            metrics,
+            enqueue: producer.enqueue,
+            settings: settings.get(worker),
+          }),
+        )
+      await run(group('workers', runners))
+    }
+    if (has('scheduler')) await run(new Janitor({ queues, bull, log }))
+
+    // — http
+    const checks = () =>
+      readiness({
+        queueStore: queueWatch,
+        cacheStore: cacheWatch,
+        durability: config.durability,
+        runners,
+        stopping: stopping !== undefined,
+      })
+    const health = healthRoutes({ checks, metrics, refresh: createGauges(bull, metrics) })
+    let server: HttpServer | undefined
+    if (has('http')) {
+      const gatekeeper = new Gatekeeper(keys.value)
+      const receiver = createReceiver({
+        sources: sources.value,
+        queues,
+        quarantine: quarantineOf(queues),
+        enqueueEvent: producer.enqueueEvent,
+        metrics,
+      })
+      server = new HttpServer({
+        ...config,
+        hooks: createHooks({
+          receiver,
+          bodyLimit: config.bodyLimit,
+          metrics,
+          log,
+          ...(options.now ? { now: options.now } : {}),
+        }),
+        express: createExpress({
+          health,
+          api: apiRoutes({ queues, bull, enqueue: producer.enqueue, gatekeeper, bodyLimit: config.bodyLimit }),
+          dashboard: dashboardRoutes({ bull, gatekeeper, checks }),
+          sessions: createSessions(cache, config.keyPrefix, keys.value),
+          log,
+        }),
+      })
+    } else if (config.env.PORT !== undefined) {
+      // Another role has health and metrics on the port that it is given; without one, many can share a machine.
+      server = new HttpServer({ ...config, hooks: undefined, express: createExpress({ health, log }) })
+    }
+    if (server) await run(server)
+    if (server && has('http')) rememberUrl(config, server.url)
+
+    return { enqueue: producer.enqueue, bull, url: server?.url, keys, sources, stop }
+  } catch (error) {
+    await stop(Date.now() + 5_000)
+    throw error
+  }
+}
+
+type Run = <S extends Service>(service: S) => Promise<S>
+
+/** The addresses of both stores, after they have been started (managed) and found fit. */
+async function openStores(
+  { config, log, onProgress, keeperFile }: AppOptions,
+  run: Run,
+): Promise<Record<'queue' | 'cache', StoreAddress>> {
+  let managed: ManagedStores | undefined
+  if (config.queueStore === 'managed' || config.cacheStore === 'managed') {
+    const more = { ...(onProgress ? { onProgress } : {}), ...(keeperFile ? { keeperFile } : {}) }
+    managed = await run(new ManagedStores({ dataDir: config.dataDir, durability: config.durability, ...more }))
+  }
+  const address = (role: 'queue' | 'cache', configured: StoreAddress | 'managed') =>
+    configured === 'managed' ? (managed as ManagedStores).address(role) : configured
+  const stores = { queue: address('queue', config.queueStore), cache: address('cache', config.cacheStore) }
+  for (const role of ['queue', 'cache'] as const) {
+    const facts = await checkStore(stores[role], role, { ...config, ...(onProgress ? { onWait: onProgress } : {}) })
+    if (role === 'queue' && !facts.aof)
+      log.warn(
+        { store: role },
+        'the queue store has no append-only file: a 2xx does not survive its restart; redis-cli CONFIG SET appendonly yes',
+      )
+  }
+  return stores
+}
+
+function workersOf({ config, definitions }: AppOptions): readonly AnyWorker[] {
+  const unknown = config.workers?.find((name) => !definitions.workers.some((worker) => worker.queue.name === name))
+  if (unknown !== undefined) {
+    const known = definitions.workers.map((worker) => worker.queue.name).join(', ')
+    throw new MillraceError(
+      'invalid-setting',
+      `WORKERS=${JSON.stringify(config.workers?.join(','))}: there is no worker ${unknown}; there are ${known}`,
+    )
+  }
+  return definitions.workers.filter((worker) => config.workers?.includes(worker.queue.name) ?? true)
+}
+
+/** What each worker declared that it needs from the environment. Only for workers that this process runs. */
+async function settingsOf(workers: readonly AnyWorker[], config: Config): Promise<ReadonlyMap<AnyWorker, unknown>> {
+  const settings = new Map<AnyWorker, unknown>()
+  if (!config.roles.includes('worker')) return settings
+  const lines: string[] = []
+  for (const worker of workers) {
+    if (!worker.settings) continue
+    try {
+      settings.set(worker, await validate(worker.settings, config.env, `workers/${worker.queue.name}.ts`))
+    } catch (error) {
+      const fields = error instanceof MillraceError ? error.fields : []
+      lines.push(
+        ...(fields.length > 0
+          ? fields.map((field) => `${field.path}: ${field.message} (for workers/${worker.queue.name}.ts)`)
+          : [messageOf(error)]),
+      )
+    }
+  }
+  if (lines.length > 0) throw new MillraceError('invalid-setting', lines.join('\n'))
+  return settings
+}
+
+function quarantineOf(queues: readonly AnyQueue[]): AnyQueue {
+  const quarantine = queues.find((queue) => queue.name === 'quarantine')
+  if (!quarantine)
+    throw new MillraceError(
+      'invalid-definition',
+      'queues/quarantine.ts is missing: genuine requests that no queue takes need a place',
+    )
+  return quarantine
+}
+
+/** Services that start and stop together. */
+function group(name: string, services: readonly Service[]): Service {
+  return {
+    name,
+    start: async () => void (await Promise.all(services.map((service) => service.start?.()))),
+    stop: async (deadline) => void (await Promise.all(services.map((service) => service.stop(deadline)))),
+  }
+}
+
+async function stopAll(services: readonly Service[], deadline: number, log: Logger): Promise<void> {
+  for (const service of [...services].reverse()) {
+    try {
+      await service.stop(deadline)
+    } catch (error) {
+      // The others must be stopped all the same.
+      log.error({ err: error, service: service.name }, 'did not stop cleanly')
+    }
+  }
+}
+
+function untilReady(redis: Redis): Promise<void> {
+  return redis.status === 'ready' ? Promise.resolve() : new Promise((resolve) => redis.once('ready', () => resolve()))
+}
+
+/** One line when a connection is lost, not one for each attempt to get it back. */
+function logConnection(log: Logger, purpose: string): (error: Error) => void {
+  let last = 0
+  return (error) => {
+    if (Date.now() - last < 5_000) return
+    last = Date.now()
+    log.warn({ err: error, connection: purpose }, 'store connection; reconnecting')
+  }
+}

@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ApiKeyConfig, type Config, hashKey, type SourceConfig } from '../config.ts'
+
+/*
+ * Secrets that are made once, in DATA_DIR, so that a first start works with nothing configured. Whoever sets API_KEYS or
+ * a signing secret replaces them.
+ */
+
+export type Generated<T> = {
+  readonly value: T
+  /** The secret itself, if it was made just now. */
+  readonly made: string | undefined
+  readonly file: string
+}
+
+/** The keys that are configured, or the one admin key of this DATA_DIR. */
+export function apiKeysOf(config: Config): Generated<readonly ApiKeyConfig[]> {
+  const file = join(config.dataDir, 'admin-key')
+  if (config.apiKeys.length > 0) return { value: config.apiKeys, made: undefined, file }
+  const { secret, isNew } = secretFile(file, () => `mr_${randomBytes(32).toString('base64url')}`)
+  return {
+    value: [{ hash: hashKey(secret), name: 'admin', role: 'admin', tenant: '*' }],
+    made: isNew ? secret : undefined,
+    file,
+  }
+}
+
+/** The sources that are configured, or a local one for trying things out: real Slack does not know its secret. */
+export function sourcesOf(config: Config): Generated<readonly SourceConfig[]> {
+  const file = join(config.dataDir, 'slack-signing-secret')
+  if (config.sources.length > 0) return { value: config.sources, made: undefined, file }
+  const { secret, isNew } = secretFile(file, () => randomBytes(16).toString('hex'))
+  return {
+    value: [{ name: 'slack', type: 'slack', secrets: [secret], tenant: undefined }],
+    made: isNew ? secret : undefined,
+    file,
+  }
+}
+
+/** Where a running process of this DATA_DIR can be found by the command line. */
+export function rememberUrl(config: Config, url: string): void {
+  writeFileSync(join(config.dataDir, 'url'), `${url}\n`, { mode: 0o600 })
+}
+
+export function rememberedUrl(config: Config): string | undefined {
+  return read(join(config.dataDir, 'url'))
+}
+
+/** Reads it, or makes it; of two processes that start at once the first one's is used by both. */
+function secretFile(file: string, make: () => string): { secret: string; isNew: boolean } {
+  const there = read(file)
+  if (there) return { secret: there, isNew: false }
+  mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 })
+  chmodSync(join(file, '..'), 0o700)
+  const secret = make()
+  try {
+    writeFileSync(file, `${secret}\n`, { mode: 0o600, flag: 'wx' })
+    return { secret, isNew: true }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const other = read(file)
+    if (other) return { secret: other, isNew: false }
+    // Empty: its maker died between making and writing.
+    writeFileSync(file, `${secret}\n`, { mode: 0o600 })
+    return { secret, isNew: true }
+  }
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim() || undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,71 @@
+import type { Durability } from '../config.ts'
+import type { Runner } from '../jobs/runner.ts'
+import type { StoreWatch } from '../jobs/store-watch.ts'
+import type { Check } from '../observe/check.ts'
+import { durabilityOf } from '../redis/store.ts'
+
+/** Every check by name. Pure over what the watches saw last, so that asking often costs the store nothing. */
+export function readiness({
+  queueStore,
+  cacheStore,
+  durability,
+  runners,
+  stopping,
+}: {
+  queueStore: StoreWatch
+  cacheStore: StoreWatch
+  durability: Durability
+  runners: readonly Runner[]
+  stopping: boolean
+}): Check[] {
+  const { facts, error } = queueStore.seen
+  const checks: Check[] = [
+    error === undefined
+      ? { name: 'store', state: 'ok', detail: `Redis ${facts?.version}` }
+      : { name: 'store', state: 'fail', detail: error },
+  ]
+  if (facts) {
+    const kept = durabilityOf(facts, durability)
+    const full = queueStore.refusal()
+    checks.push(
+      facts.lastWriteFailed
+        ? {
+            name: 'writable',
+            state: 'fail',
+            detail: 'the last write to the append-only file failed; is the disk full?',
+          }
+        : { name: 'writable', state: error === undefined ? 'ok' : 'fail', detail: error ?? 'writes are accepted' },
+      facts.policy === 'noeviction'
+        ? { name: 'policy', state: 'ok', detail: 'noeviction' }
+        : {
+            name: 'policy',
+            state: 'fail',
+            detail: `${facts.policy} drops jobs; redis-cli CONFIG SET maxmemory-policy noeviction`,
+          },
+      {
+        name: 'memory',
+        state: full === undefined ? 'ok' : 'fail',
+        detail: full ?? memoryDetail(queueStore, facts.maxMemory),
+      },
+      { name: 'durability', state: kept.kept ? 'ok' : 'warn', detail: kept.detail },
+    )
+  }
+  for (const runner of runners) {
+    const { ok, detail } = runner.health()
+    checks.push({ name: runner.name.replace(' ', ':'), state: ok ? 'ok' : 'fail', detail })
+  }
+  const cache = cacheStore.seen
+  checks.push(
+    cache.error === undefined
+      ? { name: 'cache', state: 'ok', detail: `Redis ${cache.facts?.version}` }
+      : { name: 'cache', state: 'warn', detail: `${cache.error}; nobody can sign in to the dashboard` },
+  )
+  if (stopping) checks.push({ name: 'stopping', state: 'fail', detail: 'this process is shutting down' })
+  return checks
+}
+
+function memoryDetail(watch: StoreWatch, maxMemory: number): string {
+  return maxMemory > 0
+    ? `${Math.round(watch.memoryRatio * 100)} % of ${Math.round(maxMemory / 1024 ** 2)} MB`
+    : 'no maxmemory is set; the store grows until the machine is full'
+}
