@@ -1,0 +1,58 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { until } from './until.ts'
+
+/** dist/src/<file>, as built by the pre-step of `npm test`. */
+export function built(file: string): string {
+  return fileURLToPath(new URL(`../../dist/src/${file}`, import.meta.url))
+}
+
+export type MillraceProcess = {
+  readonly child: ChildProcess
+  readonly url: string
+  /** Everything written so far, both streams. */
+  output(): string
+  /** Resolves with the exit code, or the signal's name. */
+  readonly ended: Promise<number | string>
+  kill(signal: NodeJS.Signals): Promise<number | string>
+}
+
+/** A real process, ready. `env` is all it gets beside PATH and HOME. */
+export async function startMillrace(env: Record<string, string>, args: string[] = []): Promise<MillraceProcess> {
+  const started = runMillrace(env, args)
+  const ready = until(() => /"msg":"ready"/.test(started.output()), 'the process is ready').then(() => true)
+  const early = started.ended.then((code) => {
+    throw new Error(`ended with ${code} before it was ready:\n${started.output()}`)
+  })
+  await Promise.race([ready, early])
+  const url = /Dashboard +(\S+)\/dashboard/.exec(started.output())?.[1] ?? ''
+  return { ...started, url }
+}
+
+/** A real process, whatever becomes of it. */
+export function runMillrace(
+  env: Record<string, string>,
+  args: string[] = [],
+  file = 'main.js',
+): Omit<MillraceProcess, 'url'> {
+  const child = spawn(process.execPath, [built(file), ...args], {
+    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', LOG_FORMAT: 'json', PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      output += chunk
+    })
+  const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string)
+  return {
+    child,
+    output: () => output,
+    ended,
+    kill: (signal) => {
+      child.kill(signal)
+      return ended
+    },
+  }
+}
