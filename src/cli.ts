@@ -1,0 +1,218 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { describe, print, progress, summarize, table } from './cli/print.ts'
+import { ConfigError, loadConfig } from './config.ts'
+import { formatDuration } from './define/duration.ts'
+import { MillraceError, messageOf } from './errors.ts'
+import { sign } from './ingest/slack.ts'
+import { describeJob, jobStates, listJobs, summarizeQueue } from './jobs/inspect.ts'
+import { loadDefinitions } from './load.ts'
+import { doctor } from './ops/doctor.ts'
+import { rememberedUrl, sourcesOf } from './ops/first-start.ts'
+import { slackSamples } from './ops/samples.ts'
+import { sendSlack } from './ops/send.ts'
+import { openAddresses, openTools } from './tools.ts'
+
+/*
+ * Tools for people. Each command: settings → open → call → print → close. Exit 0 done, 1 failed, 2 wrong command line.
+ */
+
+const program = new Command('millrace')
+  .description('Looks at queues, sends events, finds faults. Reads the same settings as npm start (docs/settings.md).')
+  .exitOverride()
+  .showHelpAfterError('(--help shows what can be said)')
+
+const json = () => new Option('--json', 'print JSON for programs')
+
+program
+  .command('send')
+  .description('send a signed sample event to a running server')
+  .addArgument(program.createArgument('<provider>', 'whose event').choices(['slack']))
+  .addArgument(program.createArgument('<event>', 'which one').choices(Object.keys(slackSamples)))
+  .option('--source <name>', 'source that signs it', 'slack')
+  .option('--url <url>', 'server; default: the one started from this DATA_DIR')
+  .option('--count <n>', 'how many different events', whole, 1)
+  .addOption(json())
+  .action(
+    async (_provider: string, event: string, options: { source: string; url?: string; count: number; json?: true }) => {
+      const config = loadConfig()
+      const source = sourcesOf(config).value.find((candidate) => candidate.name === options.source)
+      const secret = source?.secrets[0]
+      if (!secret) throw new MillraceError('unknown-source', `there is no source '${options.source}'`)
+      const url = (options.url ?? rememberedUrl(config) ?? `http://${config.host}:${config.port}`).replace(/\/$/, '')
+      const sent = await sendSlack({
+        url,
+        source: options.source,
+        secret,
+        event,
+        count: options.count,
+        sign,
+        onProgress: progress(options.count),
+      })
+      const failed = sent.filter((one) => one.status < 200 || one.status > 299)
+      const [first] = failed
+      if (options.json) print(sent)
+      else if (sent.length > 1) console.log(summarize(sent, failed.length))
+      else if (!first) console.log(`${describe(sent)}\nSee it: ${url}/dashboard/queues`)
+      if (first)
+        throw new Error(
+          first.status === 0
+            ? `${url} does not answer: ${first.error}. Is it running? npm start`
+            : `${first.status}: ${first.error}`,
+        )
+    },
+  )
+
+program
+  .command('enqueue')
+  .description('store a job')
+  .argument('<queue>', 'queue name')
+  .argument('<payload>', 'JSON, or - to read it from standard input')
+  .option('--dedupe-key <key>', 'jobs with the same key are one job for a day')
+  .option('--tenant <tenant>', 'whose job it is')
+  .addOption(json())
+  .action(async (name: string, text: string, options: { dedupeKey?: string; tenant?: string; json?: true }) => {
+    const payload = parseJson(text === '-' ? readFileSync(0, 'utf8') : text)
+    await withTools(async ({ definitions, tools }) => {
+      const queue = definitions.queues.find((candidate) => candidate.name === name)
+      if (!queue) throw unknownQueue(name, tools.bull.keys())
+      const { json: _json, ...more } = options
+      const { id, duplicate } = await tools.enqueue(queue, payload, more)
+      if (options.json) print({ id, duplicate })
+      else console.log(duplicate ? `${id} was there already` : `${id} is stored`)
+    })
+  })
+
+program
+  .command('queues')
+  .description('counts of every queue')
+  .addOption(json())
+  .action((options: { json?: true }) =>
+    withTools(async ({ tools }) => {
+      const queues = await Promise.all([...tools.bull.values()].map(summarizeQueue))
+      if (options.json) return print(queues)
+      table([
+        ['QUEUE', 'WAITING', 'ACTIVE', 'DELAYED', 'COMPLETED', 'DEAD', 'OLDEST', ''],
+        ...queues.map(({ name, counts, oldestWaitingSeconds, paused }) => [
+          name,
+          counts.waiting + counts.prioritized,
+          counts.active,
+          counts.delayed,
+          counts.completed,
+          counts.failed,
+          oldestWaitingSeconds > 0 ? formatDuration(oldestWaitingSeconds * 1_000) : '-',
+          paused ? 'paused' : '',
+        ]),
+      ])
+    }),
+  )
+
+program
+  .command('jobs')
+  .description("a queue's jobs, or one of them whole")
+  .argument('<queue>', 'queue name')
+  .argument('[id]', 'job id')
+  .addOption(new Option('--state <state>', 'which ones; default: every state').choices(jobStates))
+  .option('--limit <n>', 'how many of a state', whole, 20)
+  .option('--text <text>', 'only jobs whose id, payload or reason holds it')
+  .addOption(json())
+  .action(
+    (
+      name: string,
+      id: string | undefined,
+      options: { state?: (typeof jobStates)[number]; limit: number; text?: string; json?: true },
+    ) =>
+      withTools(async ({ tools }) => {
+        const queue = tools.bull.get(name)
+        if (!queue) throw unknownQueue(name, tools.bull.keys())
+        if (id !== undefined) return print(await describeJob(queue, id))
+        const states = options.state ? [options.state] : jobStates
+        const pages = await Promise.all(
+          states.map((state) => listJobs(queue, { state, limit: options.limit, text: options.text })),
+        )
+        const jobs = pages.flatMap((page) => page.jobs)
+        if (options.json) return print(jobs)
+        if (jobs.length === 0) return console.log('no such jobs')
+        table([
+          ['ID', 'NAME', 'STATE', 'ATTEMPTS', 'ENQUEUED', 'REASON'],
+          ...jobs.map((job) => [
+            job.id,
+            job.name,
+            job.state,
+            `${job.attemptsMade}/${job.attempts}`,
+            job.enqueuedAt,
+            (job.reason ?? '').slice(0, 80),
+          ]),
+        ])
+      }),
+  )
+
+program
+  .command('doctor')
+  .description('check settings, definitions, stores and the running server')
+  .addOption(json())
+  .action(async (options: { json?: true }) => {
+    const config = loadConfig()
+    await loadDefinitions()
+    const stores = await openAddresses(config)
+    try {
+      const checks = await doctor(config, {
+        addressOf: stores.addressOf,
+        url: rememberedUrl(config),
+        oldestNode: [20, 19],
+      })
+      if (options.json) print(checks)
+      else
+        for (const { name, state, detail } of checks)
+          console.log(`${{ ok: '✓', warn: '!', fail: '✗' }[state]} ${name.padEnd(14)} ${detail}`)
+      if (checks.some((check) => check.state === 'fail')) process.exitCode = 1
+    } finally {
+      await stores.close()
+    }
+  })
+
+async function withTools(
+  use: (opened: {
+    definitions: Awaited<ReturnType<typeof loadDefinitions>>
+    tools: Awaited<ReturnType<typeof openTools>>
+  }) => Promise<void> | void,
+): Promise<void> {
+  const definitions = await loadDefinitions()
+  const tools = await openTools(loadConfig(), definitions)
+  try {
+    await use({ definitions, tools })
+  } finally {
+    await tools.close()
+  }
+}
+
+function whole(text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1 to 9999999.')
+  return Number(text)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new MillraceError('not-json', `the payload is not JSON: ${messageOf(error)}`)
+  }
+}
+
+function unknownQueue(name: string, known: Iterable<string>): MillraceError {
+  return new MillraceError('unknown-queue', `there is no queue '${name}'; there are ${[...known].join(', ')}`)
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
+  else {
+    const lines = error instanceof ConfigError ? error.lines : [messageOf(error)]
+    // What the table says to do is meant for HTTP clients, except where it is about the store.
+    const todo = error instanceof MillraceError && error.code.startsWith('store-') ? `. ${error.todo}` : ''
+    console.error(lines.join('\n') + todo)
+    process.exitCode = error instanceof ConfigError ? 78 : 1
+  }
+}
