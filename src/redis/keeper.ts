@@ -146,6 +146,7 @@ async function main(): Promise<void> {
   const lock = createServer((socket) => socket.destroy())
   const isMine = await listen(lock, place.lockAddress)
   if (!isMine) process.exit(3)
+  log(`keeper ${process.pid} started`)
 
   for (const store of storeNames)
     writeFileSync(place.conf(store), renderConf(store, place, (process.argv[3] ?? 'always') as Durability), {

@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { until } from './until.ts'
 
-/** dist/src/<file>, as built by the pre-step of `npm test`. */
+/** dist/src/<file>, as built by the pre-step of `npm test`; seen from the sources, or from dist itself. */
 export function built(file: string): string {
-  return fileURLToPath(new URL(`../../dist/src/${file}`, import.meta.url))
+  const base = import.meta.url.endsWith('.ts') ? '../../dist/src/' : '../../src/'
+  return fileURLToPath(new URL(base + file, import.meta.url))
 }
 
 export type MillraceProcess = {
