@@ -33,7 +33,13 @@ import { checkStore, connect, disconnect } from './redis/store.ts'
  */
 
 /** Anything with a life. stop() before start(), and twice, is fine. `deadline` is in milliseconds since the epoch. */
-export type Service = { readonly name: string; start?(): Promise<void>; stop(deadline: number): Promise<void> }
+export type Service = {
+  readonly name: string
+  start?(): Promise<void>
+  /** Take nothing new. Called on all before the first is stopped. */
+  quiet?(): void
+  stop(deadline: number): Promise<void>
+}
 
 export type AppOptions = {
   readonly config: Config
@@ -263,11 +269,15 @@ function group(name: string, services: readonly Service[]): Service {
   return {
     name,
     start: async () => void (await Promise.all(services.map((service) => service.start?.()))),
+    quiet: () => {
+      for (const service of services) service.quiet?.()
+    },
     stop: async (deadline) => void (await Promise.all(services.map((service) => service.stop(deadline)))),
   }
 }
 
 async function stopAll(services: readonly Service[], deadline: number, log: Logger): Promise<void> {
+  for (const service of services) service.quiet?.()
   for (const service of [...services].reverse()) {
     try {
       await service.stop(deadline)

@@ -127,10 +127,11 @@ function fits(
 
 /** Everything about one job. Throws `unknown-job`; to a caller of one tenant, another's job does not exist. */
 export async function describeJob(queue: BullQueue, id: string, tenant?: string): Promise<JobDetail> {
+  // The state first: a job that ends between the two reads is then shown newer than its state says, not older.
+  const [state, { logs }] = await Promise.all([queue.getJobState(id), queue.getJobLogs(id, 0, 99)])
   const job = await queue.getJob(id)
   if (!job || (tenant !== undefined && metaOf(job).tenant !== tenant))
     throw new MillraceError('unknown-job', `there is no job ${id} in '${queue.name}'`)
-  const [state, { logs }] = await Promise.all([job.getState(), queue.getJobLogs(id, 0, 99)])
   return {
     ...summarizeJob(queue, job, state),
     payload: job.data,

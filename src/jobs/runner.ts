@@ -23,6 +23,9 @@ const maxStalls = 2
 /** A store that refuses writes is asked again after this. BullMQ would ask without any pause: 9,000 errors a second. */
 const refusedPauseMs = 2_000
 
+/** A stop waits this long for a store that is away. */
+const awayMs = 500
+
 export type RunnerOptions = {
   readonly worker: AnyWorker
   readonly redis: Redis
@@ -83,15 +86,41 @@ export class Runner {
     bull.run().catch((error) => this.#onError(error))
   }
 
-  /** Takes no more jobs and waits for those in hand; shortly before the deadline they are told to stop and go back. */
+  /** Takes no more jobs, from this moment on. */
+  quiet(): void {
+    this.#closing ??= this.#bull?.close()
+  }
+
+  /** Waits for the jobs in hand; shortly before the deadline they are told to stop and go back. */
   async stop(deadline: number): Promise<void> {
-    const bull = this.#bull
-    if (!bull) return
-    this.#closing ??= bull.close()
+    this.quiet()
+    if (!this.#closing) return
     // Half of a short grace, a couple of seconds of a long one: time to settle and to put the jobs back.
     const left = deadline - Date.now()
-    const timer = setTimeout(() => this.#interrupt(), Math.max(0, left - Math.min(2_500, left / 2)))
-    await this.#closing.finally(() => clearTimeout(timer))
+    const interrupt = setTimeout(() => this.#interrupt(), Math.max(0, left - Math.min(2_500, left / 2)))
+    const abandoned = this.#untilPointless(deadline)
+    await Promise.race([this.#closing, abandoned.promise])
+    clearTimeout(interrupt)
+    abandoned.cancel()
+  }
+
+  /**
+   * BullMQ waits for the store without limit. Past the deadline, or with nothing in hand and the store away, there is
+   * nothing to wait for: what could not be finished comes back when its lock has run out.
+   */
+  #untilPointless(deadline: number): { promise: Promise<void>; cancel: () => void } {
+    let timer: NodeJS.Timeout | undefined
+    let awaySince = Number.POSITIVE_INFINITY
+    const promise = new Promise<void>((resolve) => {
+      timer = setInterval(() => {
+        const isAway = this.#options.redis.status !== 'ready' && this.#inHand.size === 0
+        awaySince = isAway ? Math.min(awaySince, Date.now()) : Number.POSITIVE_INFINITY
+        if (Date.now() < deadline && Date.now() - awaySince < awayMs) return
+        this.#log.warn('stopped without the store; what was in hand is taken back by others when its lock has run out')
+        resolve()
+      }, 50)
+    })
+    return { promise, cancel: () => clearInterval(timer) }
   }
 
   /** Whether jobs of this queue are being fetched: what BullMQ's isRunning() does not know of a lost connection. */

@@ -138,6 +138,8 @@ async function askOnce(address: StoreAddress, timeoutMs: number): Promise<StoreF
     commandTimeout: timeoutMs,
     maxRetriesPerRequest: 0,
     enableReadyCheck: false,
+    // Servers before 6 do not know RESP3's greeting, and must be able to tell how old they are.
+    protocol: 2,
     retryStrategy: () => null,
   })
   // The first error is the cause ("connect ECONNREFUSED …", "WRONGPASS …"); what follows only says "closed".
