@@ -77,24 +77,27 @@ export function createReceiver({
     request: HookRequest,
     parsed: Exclude<Parsed, { kind: 'answer' }>,
   ): Promise<HookReply> {
-    const event = parsed.kind === 'event' ? eventOf(source, parsed) : undefined
-    const taking = event ? queuesFor(event) : []
-    const misfit = event ? await firstMisfit(taking, event) : undefined
-    const reason =
-      parsed.kind === 'unreadable' ? parsed.reason : taking.length === 0 ? `no queue takes ${parsed.type}` : misfit
     const windowMs = source.provider.dedupeWindowMs
-    if (event && reason === undefined) {
-      // All or nothing: with one queue failing the sender tries again, and the others recognise the repetition.
-      const stored = await Promise.all(taking.map((queue) => enqueueEvent(queue, event, windowMs)))
-      return accepted(
-        source,
-        event.id,
-        stored.every((job) => job.duplicate),
-      )
+    const jobs: Promise<Enqueued>[] = []
+    let reason: string | undefined
+    if (parsed.kind === 'unreadable') reason = parsed.reason
+    else {
+      const event = eventOf(source, parsed)
+      const { fitting, misfit } = await check(queuesFor(event), event)
+      for (const queue of fitting) jobs.push(enqueueEvent(queue, event, windowMs))
+      reason = misfit ?? (fitting.length === 0 ? `no queue takes ${event.type}` : undefined)
     }
-    const kept = quarantined(source, request, parsed, reason ?? '')
-    const { duplicate } = await enqueueEvent(quarantine, kept, windowMs)
-    return { ...accepted(source, kept.id, duplicate), outcome: 'quarantined' }
+    // A queue whose schema does not fit keeps the event from nobody else, but somebody has to see it.
+    if (reason !== undefined)
+      jobs.push(enqueueEvent(quarantine, quarantined(source, request, parsed, reason), windowMs))
+    // All or nothing: with one queue failing the sender tries again, and the others recognise the repetition.
+    const stored = await Promise.all(jobs)
+    const reply = accepted(
+      source,
+      parsed.id,
+      stored.every((job) => job.duplicate),
+    )
+    return reason === undefined ? reply : { ...reply, outcome: 'quarantined' }
   }
 
   function queuesFor(event: SourceEvent): readonly AnyQueue[] {
@@ -109,17 +112,23 @@ export function createReceiver({
   }
 }
 
-/** Why a queue cannot take the event that it asked for; undefined when all can. */
-async function firstMisfit(queues: readonly AnyQueue[], event: SourceEvent): Promise<string | undefined> {
+/** The queues that can take the event, and why the first one that cannot does not. */
+async function check(
+  queues: readonly AnyQueue[],
+  event: SourceEvent,
+): Promise<{ fitting: AnyQueue[]; misfit: string | undefined }> {
+  const fitting: AnyQueue[] = []
+  let misfit: string | undefined
   for (const queue of queues) {
     try {
       const checked = validate(queue.payload, event.payload, `${event.type} for '${queue.name}'`)
       if (checked instanceof Promise) await checked
+      fitting.push(queue)
     } catch (error) {
-      return messageOf(error)
+      misfit ??= messageOf(error)
     }
   }
-  return undefined
+  return { fitting, misfit }
 }
 
 function eventOf(source: Source, { type, id, tenant, json, payload }: Extract<Parsed, { kind: 'event' }>): SourceEvent {
