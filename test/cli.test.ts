@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type MillraceProcess, runMillrace, startMillrace } from './harness/process.ts'
+import { until } from './harness/until.ts'
+
+/* The command line as a newcomer uses it: nothing configured, managed stores, a running server. */
+
+let dataDir: string
+let server: MillraceProcess
+beforeAll(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'millrace-cli-'))
+  server = await startMillrace({ DATA_DIR: dataDir })
+})
+afterAll(async () => {
+  await server.kill('SIGTERM')
+  rmSync(dataDir, { recursive: true, force: true })
+})
+
+async function cli(...args: string[]): Promise<{ code: number | string; output: string }> {
+  const run = runMillrace({ DATA_DIR: dataDir, PORT: '' }, args, 'cli.js')
+  return { code: await run.ended, output: run.output() }
+}
+
+const json = async (...args: string[]) => JSON.parse((await cli(...args, '--json')).output)
+
+it.each(['app_mention', 'message', 'reaction'])('sends a genuine %s, which is worked on', async (event) => {
+  const [sent] = await json('send', 'slack', event)
+  expect(sent).toMatchObject({ status: 200, duplicate: false, stored: 'queue', error: null })
+  await until(async () => {
+    const jobs = (await json('jobs', 'slack-events', '--state', 'completed')) as { event: string }[]
+    return jobs.some((job) => job.event === sent.id)
+  }, 'it is completed')
+})
+
+it('sends a command to its own queue', async () => {
+  await cli('send', 'slack', 'command')
+  await until(async () => ((await json('jobs', 'slack-commands')) as unknown[]).length === 1, 'it is there')
+})
+
+it('sends many and sums them up', async () => {
+  const { code, output } = await cli('send', 'slack', 'reaction', '--count', '120')
+  expect(output).toMatch(/^120 accepted, 0 not; p50 [\d.]+ ms, p99 [\d.]+ ms/)
+  expect(code).toBe(0)
+})
+
+it('enqueues, once for a key', async () => {
+  const payload = '{"type":"event_callback"}'
+  const first = await json('enqueue', 'slack-events', payload, '--dedupe-key', 'k')
+  expect(first).toMatchObject({ duplicate: false })
+  expect(await json('enqueue', 'slack-events', payload, '--dedupe-key', 'k')).toEqual({ id: first.id, duplicate: true })
+  expect(await json('jobs', 'slack-events', first.id)).toMatchObject({
+    id: first.id,
+    payload: { type: 'event_callback' },
+  })
+})
+
+it('shows the queues', async () => {
+  expect((await json('queues')).map((queue: { name: string }) => queue.name)).toEqual([
+    'quarantine',
+    'slack-commands',
+    'slack-events',
+  ])
+  expect((await cli('queues')).output).toMatch(/^QUEUE +WAITING +ACTIVE/)
+})
+
+it('finds nothing wrong with a running server', async () => {
+  const checks = (await json('doctor')) as { name: string; state: string; detail: string }[]
+  expect(checks.filter((check) => check.state === 'fail')).toEqual([])
+  expect(checks.find((check) => check.name === 'server')).toMatchObject({ state: 'ok' })
+})
+
+it.each([
+  [['send', 'slack', 'nothing'], 2, 'Allowed choices are app_mention'],
+  [['send', 'slack', 'app_mention', '--count', 'many'], 2, 'whole number'],
+  [['send', 'slack', 'app_mention', '--url', 'http://127.0.0.1:1'], 1, 'does not answer'],
+  [['send', 'slack', 'app_mention', '--source', 'other'], 1, "there is no source 'other'"],
+  [['enqueue', 'nope', '{}'], 1, 'there are quarantine, slack-commands, slack-events'],
+  [['enqueue', 'slack-events', '{'], 1, 'not JSON'],
+  [['enqueue', 'slack-events', '{"type":5}'], 1, 'type: '],
+  [['jobs', 'slack-events', 'nope'], 1, 'there is no job nope'],
+  [['nonsense'], 2, 'unknown command'],
+  [[], 2, 'Usage: millrace'],
+  [['--help'], 0, 'Usage: millrace'],
+  [['send', '--help'], 0, '--count'],
+] as const)('%j exits with %i and says why', async (args, code, said) => {
+  const result = await cli(...args)
+  expect(result.output).toContain(said)
+  expect(result.code).toBe(code)
+})
