@@ -1,9 +1,8 @@
-import type { Redis } from 'ioredis'
+import { settingsOf, workersOf } from './app/workers.ts'
 import type { Config, StoreAddress } from './config.ts'
 import type { AnyQueue } from './define/queue.ts'
-import { validate } from './define/schema.ts'
-import type { AnyWorker, Enqueue } from './define/worker.ts'
-import { MillraceError, messageOf } from './errors.ts'
+import type { Enqueue } from './define/worker.ts'
+import { MillraceError } from './errors.ts'
 import { apiRoutes } from './http/api.ts'
 import { Gatekeeper } from './http/auth.ts'
 import { dashboardRoutes } from './http/dashboard.ts'
@@ -24,8 +23,8 @@ import type { Logger } from './observe/log.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { apiKeysOf, type Generated, rememberUrl, sourcesOf } from './ops/first-start.ts'
 import { readiness } from './ops/readiness.ts'
-import { ManagedStores } from './redis/managed.ts'
-import { checkStore, connect, disconnect } from './redis/store.ts'
+import { checkStore, connect, disconnect, untilReady } from './redis/store.ts'
+import { Stores } from './redis/stores.ts'
 
 /*
  * The map: every service, in the order in which it starts. They stop in reverse, under one deadline. This is the only
@@ -81,7 +80,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 
   try {
     const has = (role: Config['roles'][number]) => config.roles.includes(role)
-    const workers = workersOf(options)
+    const workers = workersOf(config, options.definitions)
     const settings = await settingsOf(workers, config)
     const keys = apiKeysOf(config)
     const sources = sourcesOf(config)
@@ -89,7 +88,14 @@ export async function startApp(options: AppOptions): Promise<App> {
     for (const role of config.roles) metrics.up.set({ role }, 1)
 
     // — stores
-    const stores = await openStores(options, run)
+    const stores = await run(new Stores(config, options))
+    for (const role of ['queue', 'cache'] as const) {
+      const facts = await checkStore(stores.address(role), role, { ...config, onWait: options.onProgress })
+      if (role === 'queue' && !facts.aof)
+        log.warn(
+          'the queue store has no append-only file: a 2xx does not survive its restart; redis-cli CONFIG SET appendonly yes',
+        )
+    }
     const open = async (address: StoreAddress, purpose: 'producer' | 'consumer' | 'reader', timeoutMs?: number) => {
       const redis = connect(address, purpose, {
         connectTimeoutMs: config.connectTimeoutMs,
@@ -99,8 +105,8 @@ export async function startApp(options: AppOptions): Promise<App> {
       await run({ name: `${purpose} connection`, start: () => untilReady(redis), stop: () => disconnect(redis) })
       return redis
     }
-    const reader = await open(stores.queue, 'reader')
-    const cache = await open(stores.cache, 'reader')
+    const reader = await open(stores.address('queue'), 'reader')
+    const cache = await open(stores.address('cache'), 'reader')
     const queueWatch = await run(
       new StoreWatch({ redis: reader, store: 'queue', watermark: config.memoryWatermark, metrics }),
     )
@@ -114,7 +120,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     })
     const producer = await run(
       new Producer({
-        redis: await open(stores.queue, 'producer', config.ackDeadlineMs),
+        redis: await open(stores.address('queue'), 'producer', config.ackDeadlineMs),
         queues,
         bull,
         prefix: config.keyPrefix,
@@ -126,7 +132,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     )
     const runners: Runner[] = []
     if (has('worker')) {
-      const consumer = await open(stores.queue, 'consumer')
+      const consumer = await open(stores.address('queue'), 'consumer')
       for (const worker of workers)
         runners.push(
           new Runner({
@@ -194,66 +200,6 @@ export async function startApp(options: AppOptions): Promise<App> {
   }
 }
 
-type Run = <S extends Service>(service: S) => Promise<S>
-
-/** The addresses of both stores, after they have been started (managed) and found fit. */
-async function openStores(
-  { config, log, onProgress, keeperFile }: AppOptions,
-  run: Run,
-): Promise<Record<'queue' | 'cache', StoreAddress>> {
-  let managed: ManagedStores | undefined
-  if (config.queueStore === 'managed' || config.cacheStore === 'managed') {
-    const more = { ...(onProgress ? { onProgress } : {}), ...(keeperFile ? { keeperFile } : {}) }
-    managed = await run(new ManagedStores({ dataDir: config.dataDir, durability: config.durability, ...more }))
-  }
-  const address = (role: 'queue' | 'cache', configured: StoreAddress | 'managed') =>
-    configured === 'managed' ? (managed as ManagedStores).address(role) : configured
-  const stores = { queue: address('queue', config.queueStore), cache: address('cache', config.cacheStore) }
-  for (const role of ['queue', 'cache'] as const) {
-    const facts = await checkStore(stores[role], role, { ...config, ...(onProgress ? { onWait: onProgress } : {}) })
-    if (role === 'queue' && !facts.aof)
-      log.warn(
-        { store: role },
-        'the queue store has no append-only file: a 2xx does not survive its restart; redis-cli CONFIG SET appendonly yes',
-      )
-  }
-  return stores
-}
-
-function workersOf({ config, definitions }: AppOptions): readonly AnyWorker[] {
-  const unknown = config.workers?.find((name) => !definitions.workers.some((worker) => worker.queue.name === name))
-  if (unknown !== undefined) {
-    const known = definitions.workers.map((worker) => worker.queue.name).join(', ')
-    throw new MillraceError(
-      'invalid-setting',
-      `WORKERS=${JSON.stringify(config.workers?.join(','))}: there is no worker ${unknown}; there are ${known}`,
-    )
-  }
-  return definitions.workers.filter((worker) => config.workers?.includes(worker.queue.name) ?? true)
-}
-
-/** What each worker declared that it needs from the environment. Only for workers that this process runs. */
-async function settingsOf(workers: readonly AnyWorker[], config: Config): Promise<ReadonlyMap<AnyWorker, unknown>> {
-  const settings = new Map<AnyWorker, unknown>()
-  if (!config.roles.includes('worker')) return settings
-  const lines: string[] = []
-  for (const worker of workers) {
-    if (!worker.settings) continue
-    try {
-      settings.set(worker, await validate(worker.settings, config.env, `workers/${worker.queue.name}.ts`))
-    } catch (error) {
-      const fields = error instanceof MillraceError ? error.fields : []
-      lines.push(
-        ...(fields.length > 0
-          ? fields.map((field) => `${field.path}: ${field.message} (for workers/${worker.queue.name}.ts)`)
-          : [messageOf(error)]),
-      )
-    }
-  }
-  if (lines.length > 0) throw new MillraceError('invalid-setting', lines.join('\n'))
-  return settings
-}
-
 function quarantineOf(queues: readonly AnyQueue[]): AnyQueue {
   const quarantine = queues.find((queue) => queue.name === 'quarantine')
   if (!quarantine)
@@ -286,10 +232,6 @@ async function stopAll(services: readonly Service[], deadline: number, log: Logg
       log.error({ err: error, service: service.name }, 'did not stop cleanly')
     }
   }
-}
-
-function untilReady(redis: Redis): Promise<void> {
-  return redis.status === 'ready' ? Promise.resolve() : new Promise((resolve) => redis.once('ready', () => resolve()))
 }
 
 /** One line when a connection is lost, not one for each attempt to get it back. */

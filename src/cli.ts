@@ -12,7 +12,8 @@ import { doctor } from './ops/doctor.ts'
 import { rememberedUrl, sourcesOf } from './ops/first-start.ts'
 import { slackSamples } from './ops/samples.ts'
 import { sendSlack } from './ops/send.ts'
-import { openAddresses, openTools } from './tools.ts'
+import { Stores } from './redis/stores.ts'
+import { openTools } from './tools.ts'
 
 /*
  * Tools for people. Each command: settings → open → call → print → close. Exit 0 done, 1 failed, 2 wrong command line.
@@ -155,10 +156,11 @@ program
   .action(async (options: { json?: true }) => {
     const config = loadConfig()
     await loadDefinitions()
-    const stores = await openAddresses(config)
+    const stores = new Stores(config)
+    await stores.start()
     try {
       const checks = await doctor(config, {
-        addressOf: stores.addressOf,
+        addressOf: (role) => stores.address(role),
         url: rememberedUrl(config),
         oldestNode: [20, 19],
       })
@@ -168,7 +170,7 @@ program
           console.log(`${{ ok: '✓', warn: '!', fail: '✗' }[state]} ${name.padEnd(14)} ${detail}`)
       if (checks.some((check) => check.state === 'fail')) process.exitCode = 1
     } finally {
-      await stores.close()
+      await stores.stop()
     }
   })
 

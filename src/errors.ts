@@ -27,7 +27,6 @@ export const errorTable = {
     title: 'Store unavailable',
     todo: 'Send it again after Retry-After seconds. Nothing was acknowledged.',
   },
-  'shutting-down': { status: 503, title: 'Shutting down', todo: 'Send it again after Retry-After seconds.' },
   unauthorized: { status: 401, title: 'No valid API key', todo: 'Send Authorization: Bearer <key>.' },
   forbidden: { status: 403, title: 'Not allowed', todo: 'Use a key with the role that the detail names.' },
   'cross-origin': {

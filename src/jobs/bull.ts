@@ -1,4 +1,4 @@
-import { Queue as BullQueue } from 'bullmq'
+import { type Job as BullJob, Queue as BullQueue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { AnyQueue, KeepPolicy } from '../define/queue.ts'
 
@@ -44,4 +44,8 @@ export type JobMeta = {
   readonly source?: string
   readonly event?: string
   readonly tenant?: string
+}
+
+export function metaOf(bullJob: BullJob): JobMeta {
+  return (bullJob.opts as { meta?: JobMeta }).meta ?? {}
 }

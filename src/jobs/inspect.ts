@@ -1,7 +1,6 @@
 import type { Job as BullJob, JobType } from 'bullmq'
 import { MillraceError } from '../errors.ts'
-import type { BullQueue } from './bull.ts'
-import { metaOf } from './runner.ts'
+import { type BullQueue, metaOf } from './bull.ts'
 
 export const jobStates = [
   'waiting',

@@ -2,13 +2,14 @@ import { type Job as BullJob, Worker as BullWorker, DelayedError, UnrecoverableE
 import type { Redis } from 'ioredis'
 import { isDefer, isDrop } from '../define/outcome.ts'
 import { validate } from '../define/schema.ts'
-import type { AnyWorker, Context, Enqueue, Job } from '../define/worker.ts'
+import type { AnyWorker, Enqueue, Job } from '../define/worker.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
-import { bullKeep, type JobMeta } from './bull.ts'
+import { bullKeep, metaOf } from './bull.ts'
+import { AttemptContext } from './context.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -263,37 +264,6 @@ export class Runner {
       if (!this.#bull?.closing) void this.#bull?.resume()
     }, refusedPauseMs).unref()
   }
-}
-
-/** What the handler gets beside its job. Getters, because most handlers use half of it. */
-class AttemptContext implements Context {
-  readonly #attempt: Attempt
-  readonly #parentLog: Logger
-  readonly #job: Job<unknown>
-  readonly enqueue: Enqueue
-  readonly settings: never
-  #log: Logger | undefined
-
-  constructor(attempt: Attempt, log: Logger, job: Job<unknown>, enqueue: Enqueue, settings: unknown) {
-    this.#attempt = attempt
-    this.#parentLog = log
-    this.#job = job
-    this.enqueue = enqueue
-    this.settings = settings as never
-  }
-
-  get signal(): AbortSignal {
-    return this.#attempt.signal
-  }
-
-  get log(): Logger {
-    this.#log ??= this.#parentLog.child({ job: this.#job.id, attempt: this.#job.attempt })
-    return this.#log
-  }
-}
-
-export function metaOf(bullJob: BullJob): JobMeta {
-  return (bullJob.opts as { meta?: JobMeta }).meta ?? {}
 }
 
 function errorOf(ended: Ended): Error {

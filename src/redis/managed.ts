@@ -13,9 +13,9 @@ export type ManagedOptions = {
   readonly dataDir: string
   readonly durability: Durability
   /** Told while the stores start, e.g. `queue store: loading its data, 40 %`. */
-  readonly onProgress?: (detail: string) => void
+  readonly onProgress?: ((detail: string) => void) | undefined
   /** The compiled keeper. Default: beside this file. */
-  readonly keeperFile?: string
+  readonly keeperFile?: string | undefined
 }
 
 /**

@@ -50,6 +50,11 @@ function addressOptions(address: StoreAddress) {
   }
 }
 
+/** Resolves when the connection can be used, however long that takes. */
+export function untilReady(redis: Redis): Promise<void> {
+  return redis.status === 'ready' ? Promise.resolve() : new Promise((resolve) => redis.once('ready', () => resolve()))
+}
+
 /** Closes a connection without waiting for a store that is away. */
 export async function disconnect(redis: Redis): Promise<void> {
   if (redis.status === 'ready') {
@@ -101,7 +106,7 @@ export async function checkStore(
     durability,
     connectTimeoutMs,
     onWait,
-  }: { durability: Durability; connectTimeoutMs: number; onWait?: (why: string) => void },
+  }: { durability: Durability; connectTimeoutMs: number; onWait?: ((why: string) => void) | undefined },
 ): Promise<StoreFacts> {
   const where = `${role} store ${describeStore(address)}`
   const deadline = Date.now() + connectTimeoutMs

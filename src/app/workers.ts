@@ -1,0 +1,43 @@
+import type { Config } from '../config.ts'
+import { validate } from '../define/schema.ts'
+import type { AnyWorker } from '../define/worker.ts'
+import { MillraceError, messageOf } from '../errors.ts'
+import type { Definitions } from '../load.ts'
+
+/** The workers this process is to run. Throws `invalid-setting` for a name that there is not. */
+export function workersOf(config: Config, definitions: Definitions): readonly AnyWorker[] {
+  const unknown = config.workers?.find((name) => !definitions.workers.some((worker) => worker.queue.name === name))
+  if (unknown !== undefined) {
+    const known = definitions.workers.map((worker) => worker.queue.name).join(', ')
+    throw new MillraceError(
+      'invalid-setting',
+      `WORKERS=${JSON.stringify(config.workers?.join(','))}: there is no worker ${unknown}; there are ${known}`,
+    )
+  }
+  return definitions.workers.filter((worker) => config.workers?.includes(worker.queue.name) ?? true)
+}
+
+/** What each worker declared that it needs from the environment. Only for workers that this process runs. */
+export async function settingsOf(
+  workers: readonly AnyWorker[],
+  config: Config,
+): Promise<ReadonlyMap<AnyWorker, unknown>> {
+  const settings = new Map<AnyWorker, unknown>()
+  if (!config.roles.includes('worker')) return settings
+  const lines: string[] = []
+  for (const worker of workers) {
+    if (!worker.settings) continue
+    try {
+      settings.set(worker, await validate(worker.settings, config.env, `workers/${worker.queue.name}.ts`))
+    } catch (error) {
+      const fields = error instanceof MillraceError ? error.fields : []
+      lines.push(
+        ...(fields.length > 0
+          ? fields.map((field) => `${field.path}: ${field.message} (for workers/${worker.queue.name}.ts)`)
+          : [messageOf(error)]),
+      )
+    }
+  }
+  if (lines.length > 0) throw new MillraceError('invalid-setting', lines.join('\n'))
+  return settings
+}
