@@ -4,6 +4,7 @@ import {
   duration,
   file,
   flag,
+  host,
   json,
   jsonFile,
   list,
@@ -100,7 +101,7 @@ export const settings = {
     parse: url,
     secret: true,
   },
-  REDIS_HOST: { fallback: undefined, meaning: 'completes REDIS_URL, or stands for it', parse: text },
+  REDIS_HOST: { fallback: undefined, meaning: 'completes REDIS_URL, or stands for it', parse: host },
   REDIS_PORT: { fallback: undefined, meaning: 'completes REDIS_URL', parse: whole(1, 65_535) },
   REDIS_USERNAME: { fallback: undefined, meaning: 'completes REDIS_URL', parse: text },
   REDIS_PASSWORD: { fallback: undefined, meaning: 'completes REDIS_URL', parse: text, secret: true },
@@ -181,7 +182,8 @@ export function loadConfig(
   ) as Record<string, string>
   if (flags.roles !== undefined) env.ROLES = flags.roles
   if (flags.workers !== undefined) env.WORKERS = flags.workers
-  if (env.REDIS_KEY_PREFIX !== undefined) env.KEY_PREFIX ??= env.REDIS_KEY_PREFIX
+  const alias = env.KEY_PREFIX === undefined && env.REDIS_KEY_PREFIX !== undefined ? 'REDIS_KEY_PREFIX' : 'KEY_PREFIX'
+  if (env[alias] !== undefined) env.KEY_PREFIX = env[alias]
 
   function get<N extends Name>(name: N): Value<N> | undefined {
     const setting: Setting<unknown> = settings[name]
@@ -190,7 +192,9 @@ export function loadConfig(
     try {
       return setting.parse(given) as Value<N>
     } catch (error) {
-      lines.push(`${name}=${setting.secret ? '***' : JSON.stringify(given)}: ${messageOf(error)}`)
+      lines.push(
+        `${name === 'KEY_PREFIX' ? alias : name}=${setting.secret ? '***' : JSON.stringify(given)}: ${messageOf(error)}`,
+      )
       return undefined
     }
   }
@@ -208,6 +212,13 @@ export function loadConfig(
     if (sources.findIndex((other) => other.name === source.name) !== index)
       lines.push(`SOURCES: the source ${JSON.stringify(source.name)} is given twice; keep one, with all its secrets`)
 
+  const apiKeys = [...(get('API_KEYS') ?? []), ...(get('API_KEYS_FILE') ?? [])]
+  for (const [index, key] of apiKeys.entries())
+    if (apiKeys.findIndex((other) => other.hash === key.hash) !== index)
+      lines.push(
+        `API_KEYS: the key named ${JSON.stringify(key.name)} is given twice; give everybody a key of their own`,
+      )
+
   const config: Config = {
     host: must('HOST'),
     port: must('PORT'),
@@ -215,12 +226,12 @@ export function loadConfig(
     workers: get('WORKERS'),
     dataDir: must('DATA_DIR'),
     queueStore,
-    cacheStore: cacheUrl ?? queueStore,
+    cacheStore: cacheUrl ? withDefaults(cacheUrl) : queueStore,
     connectTimeoutMs: must('REDIS_CONNECT_TIMEOUT'),
     keyPrefix: must('KEY_PREFIX'),
     durability: must('DURABILITY'),
     sources,
-    apiKeys: [...(get('API_KEYS') ?? []), ...(get('API_KEYS_FILE') ?? [])],
+    apiKeys,
     bodyLimit: must('BODY_LIMIT'),
     ackDeadlineMs: must('ACK_DEADLINE'),
     memoryWatermark: must('MEMORY_WATERMARK'),
@@ -236,6 +247,8 @@ export function loadConfig(
     const [given, host, port] = [get('REDIS_URL'), get('REDIS_HOST'), get('REDIS_PORT')]
     const [username, password, ca] = [get('REDIS_USERNAME'), get('REDIS_PASSWORD'), get('REDIS_TLS_CA')]
     const tls = get('REDIS_TLS_ENABLED') ?? (given?.tls !== undefined || ca !== undefined)
+    if (given?.tls !== undefined && tls === false)
+      lines.push('REDIS_TLS_ENABLED="false": contradicts rediss:// in REDIS_URL; say the same in both')
     if (given === undefined && env.REDIS_URL === undefined && host === undefined) {
       for (const name of [
         'REDIS_PORT',
@@ -248,15 +261,17 @@ export function loadConfig(
       return 'managed'
     }
     return Object.freeze({
-      host: given?.host || host || '127.0.0.1',
-      port: given?.port || port || 6379,
-      db: given?.db ?? 0,
+      ...withDefaults({ host: given?.host || host || '', port: given?.port || port || 0, db: given?.db ?? 0 }),
       ...(given?.path === undefined ? {} : { path: given.path }),
       ...((given?.username ?? username) === undefined ? {} : { username: given?.username ?? (username as string) }),
       ...((given?.password ?? password) === undefined ? {} : { password: given?.password ?? (password as string) }),
       ...(tls ? { tls: ca === undefined ? {} : { ca } } : {}),
     })
   }
+}
+
+function withDefaults(address: StoreAddress): StoreAddress {
+  return address.path ? address : { ...address, host: address.host || '127.0.0.1', port: address.port || 6379 }
 }
 
 /** How a store is called in messages: no user, no password. */

@@ -111,5 +111,12 @@ export class MillraceError extends Error {
 
 /** The text of anything that was thrown, for one line of output. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message || thrown.name : String(thrown)
+  // A name with two addresses that both refuse comes as this; its own message is empty.
+  if (thrown instanceof AggregateError && thrown.errors.length > 0) return thrown.errors.map(messageOf).join('; ')
+  if (thrown instanceof Error) return thrown.message || thrown.name
+  try {
+    return String(thrown)
+  } catch {
+    return 'something that has no text' // Object.create(null)
+  }
 }

@@ -1,8 +1,16 @@
 /** All that files in queues/ and workers/ may import. */
 export type { Duration } from './define/duration.ts'
 export { type Defer, type Drop, defer, drop, type Outcome } from './define/outcome.ts'
-export { defineQueue, type PayloadInput, type PayloadOutput, type Queue, type QueueOptions } from './define/queue.ts'
 export {
+  type AnyQueue,
+  defineQueue,
+  type PayloadInput,
+  type PayloadOutput,
+  type Queue,
+  type QueueOptions,
+} from './define/queue.ts'
+export {
+  type AnyWorker,
   type Context,
   defineWorker,
   type Enqueue,

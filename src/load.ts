@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { AnyQueue } from './define/queue.ts'
 import { queueNamePattern } from './define/queue.ts'
@@ -35,21 +35,21 @@ export async function loadDefinitions(folders: { queues: string; workers: string
   for (const file of await definitionFiles(folders.queues, ignored, mistakes)) {
     const queue = await importDefault(file, mistakes)
     if (queue === undefined) continue
-    if (!isKind<AnyQueue>(queue, 'queue'))
-      mistakes.push(`queues/${file.shown} has no default export made by defineQueue()`)
+    if (!isKind<AnyQueue>(queue, 'queue')) mistakes.push(`${file.shown} has no default export made by defineQueue()`)
     else if (queue.name !== file.name)
-      mistakes.push(`queues/${file.shown} is for queue '${queue.name}'; rename one so that they agree`)
+      mistakes.push(`${file.shown} is for queue '${queue.name}'; rename one so that they agree`)
     else queues.push(queue)
   }
   for (const file of await definitionFiles(folders.workers, ignored, mistakes)) {
     const worker = await importDefault(file, mistakes)
     if (worker === undefined) continue
     if (!isKind<AnyWorker>(worker, 'worker'))
-      mistakes.push(`workers/${file.shown} has no default export made by defineWorker()`)
+      mistakes.push(`${file.shown} has no default export made by defineWorker()`)
+    else if (worker.queue?.kind !== 'queue') mistakes.push(`${file.shown} has no default export made by defineWorker()`)
     else if (worker.queue.name !== file.name)
-      mistakes.push(`workers/${file.shown} works on queue '${worker.queue.name}'; rename one so that they agree`)
+      mistakes.push(`${file.shown} works on queue '${worker.queue.name}'; rename one so that they agree`)
     else if (!queues.includes(worker.queue))
-      mistakes.push(`workers/${file.shown} works on a queue that queues/ does not hold; add queues/${file.shown}`)
+      mistakes.push(`${file.shown} works on a queue that queues/ does not hold; add queues/${file.name}.ts`)
     else workers.push(worker)
   }
   if (queues.length === 0 && mistakes.length === 0)
@@ -76,7 +76,7 @@ async function definitionFiles(folder: string, ignored: string[], mistakes: stri
   for (const entry of entries) {
     if (!entry.endsWith(extension) || entry.startsWith('_') || /\.(test|d)\.[jt]s$/.test(entry)) continue
     const name = entry.slice(0, -extension.length)
-    const shown = `${name}.ts`
+    const shown = `${basename(folder)}/${name}.ts`
     if (queueNamePattern.test(name)) files.push({ path: join(folder, entry), name, shown })
     else ignored.push(`${shown} is not a queue's name (lower-case words joined by dashes); it was not loaded`)
   }
@@ -89,7 +89,9 @@ async function importDefault(file: DefinitionFile, mistakes: string[]): Promise<
     return module.default ?? null
   } catch (error) {
     const lines = messageOf(error).split('\n')
-    mistakes.push(`${file.shown} cannot be loaded: ${lines[0]}`)
+    // A worker imports its queue: what is wrong with the queue has been said.
+    if (!mistakes.some((mistake) => mistake.endsWith(` cannot be loaded: ${lines[0]}`)))
+      mistakes.push(`${file.shown} cannot be loaded: ${lines[0]}`)
     return undefined
   }
 }

@@ -23,7 +23,7 @@ const lastResortMs = 2_000
 
 async function main(): Promise<void> {
   const flags = readFlags()
-  const config = loadConfig(process.env, flags)
+  const config = loadConfig(undefined, flags)
   const definitions = await loadDefinitions()
   const log = createLogger(config)
   for (const line of definitions.ignored) log.warn(line)

@@ -98,26 +98,58 @@ export function file(path: string): string {
   }
 }
 
+/** A host name or address; a whole URL here would put its password into messages. */
+export function host(value: string): string {
+  if (!/^[\w.:[\]-]+$/.test(value)) throw new Error('must be a host name or an address, without scheme, user or port')
+  return value.replace(/^\[|\]$/g, '')
+}
+
+/** Nothing of the value is repeated in a message: any part of it may be a password that was not escaped. */
 export function url(value: string): StoreAddress {
   const allowed = 'must be redis://host:port, rediss://host:port or unix:///path/to/socket'
-  let parsed: URL
   try {
-    parsed = new URL(value)
+    const address = new URL(value)
+    const parsed = address.protocol === 'unix:' ? socketAddress(address) : serverAddress(address)
+    if (parsed !== undefined) return parsed
   } catch {
-    throw new Error(allowed)
+    // not a URL, or a stray percent sign
   }
-  if (!['redis:', 'rediss:', 'unix:'].includes(parsed.protocol)) throw new Error(allowed)
-  const isSocket = parsed.protocol === 'unix:'
-  const db = isSocket ? (parsed.searchParams.get('db') ?? '') : parsed.pathname.slice(1)
-  if (!/^\d{0,2}$/.test(db)) throw new Error(`${allowed}; ${JSON.stringify(db)} is no database number`)
+  // The usual cause: a password with one of these characters as they are.
+  throw new Error(value.includes('@') ? `${allowed}; in a password, write @ : / ? # as %40 %3A %2F %3F %23` : allowed)
+}
+
+function socketAddress({ hostname, pathname, searchParams, username, password, hash }: URL): StoreAddress | undefined {
+  const db = searchParams.get('db') ?? ''
+  if (hostname !== '' || pathname.length < 2 || hash !== '' || !/^\d{0,2}$/.test(db)) return undefined
+  return { host: '', port: 0, db: Number(db), path: decodeURIComponent(pathname), ...credentials(username, password) }
+}
+
+function serverAddress({
+  protocol,
+  hostname,
+  port,
+  pathname,
+  search,
+  hash,
+  username,
+  password,
+}: URL): StoreAddress | undefined {
+  const db = pathname.slice(1)
+  if (!['redis:', 'rediss:'].includes(protocol) || search !== '' || hash !== '' || !/^\d{0,2}$/.test(db))
+    return undefined
   return {
-    host: isSocket ? '' : parsed.hostname.replace(/^\[|\]$/g, ''),
-    port: isSocket ? 0 : Number(parsed.port),
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port),
     db: Number(db),
-    ...(isSocket ? { path: decodeURIComponent(parsed.pathname) } : {}),
-    ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
-    ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),
-    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+    ...credentials(username, password),
+    ...(protocol === 'rediss:' ? { tls: {} } : {}),
+  }
+}
+
+function credentials(username: string, password: string): { username?: string; password?: string } {
+  return {
+    ...(username ? { username: decodeURIComponent(username) } : {}),
+    ...(password ? { password: decodeURIComponent(password) } : {}),
   }
 }
 
@@ -130,11 +162,7 @@ export function json<T>(schema: z.ZodType<T>): (value: string) => T {
       throw new Error('must be JSON')
     }
     const result = schema.safeParse(parsed)
-    // Only paths and rules are repeated: the values are secrets.
-    if (!result.success)
-      throw new Error(
-        result.error.issues.map((issue) => `${issue.path.join('.') || 'JSON'}: ${issue.message}`).join('; '),
-      )
+    if (!result.success) throw new Error(result.error.issues.map(issueText).join('; '))
     return result.data
   }
 }
@@ -142,4 +170,13 @@ export function json<T>(schema: z.ZodType<T>): (value: string) => T {
 export function jsonFile<T>(schema: z.ZodType<T>): (path: string) => T {
   const parse = json(schema)
   return (path) => parse(file(path))
+}
+
+/** Only paths and rules are repeated: values are secrets, and so may be a name that stands where none belongs. */
+function issueText(issue: z.core.$ZodIssue): string {
+  const at = issue.path.join('.') || 'JSON'
+  if (issue.code === 'unrecognized_keys') return `${at}: holds a field that is not known`
+  // What is wrong with a record's key is said one level below.
+  const inner = issue.code === 'invalid_key' ? issue.issues.map((one) => one.message).join('; ') : issue.message
+  return `${at}: ${inner}`
 }

@@ -4,6 +4,8 @@ import type { ApiKeyConfig, SourceConfig } from './types.ts'
 
 /* The two settings that are JSON. */
 
+const hashPattern = /^sha256:([0-9a-f]{64})$/i
+
 export function sourcesSchema(): z.ZodType<SourceConfig[]> {
   const source = z.strictObject({
     type: z.enum(['slack'], 'must be slack'),
@@ -31,6 +33,10 @@ export function keysSchema(): z.ZodType<ApiKeyConfig[]> {
         role: z.enum(['viewer', 'operator', 'admin']),
         tenant: z.string().min(1).default('*'),
       })
+      .refine(
+        ({ key }) => !key?.startsWith('sha256:') || hashPattern.test(key),
+        'sha256: must be followed by 64 hex digits',
+      )
       .refine((key) => (key.key === undefined) !== (key.sha256 === undefined), 'needs either key or sha256')
       .transform(({ key, sha256, ...rest }) => ({ ...rest, hash: sha256?.toLowerCase() ?? hashOf(key ?? '') })),
   )
@@ -38,7 +44,7 @@ export function keysSchema(): z.ZodType<ApiKeyConfig[]> {
 
 /** Keys are compared and kept by hash only. A `key` that looks like `sha256:<hex>` is a hash already. */
 function hashOf(key: string): string {
-  const given = /^sha256:([0-9a-f]{64})$/i.exec(key)?.[1]
+  const given = hashPattern.exec(key)?.[1]
   return given ? given.toLowerCase() : hashKey(key)
 }
 

@@ -33,7 +33,7 @@ export type QueueOptions<S extends AnySchema> = {
     dead?: KeepOptions
   }
   /** Jobs with the same key within the time are one job. The time counts from the first. Default: none. */
-  dedupe?: { by: (payload: InputOf<S>) => string; within: Duration }
+  dedupe?: { by(payload: InputOf<S>): string; within: Duration }
 }
 
 export type KeepOptions = { age?: Duration; count?: number }
@@ -49,7 +49,8 @@ export type Queue<S extends AnySchema = AnySchema> = {
   readonly on: readonly string[]
   readonly retry: Readonly<RetryPolicy>
   readonly keep: { readonly completed: Readonly<KeepPolicy>; readonly dead: Readonly<KeepPolicy> }
-  readonly dedupe: { readonly by: (payload: InputOf<S>) => string; readonly withinMs: number } | undefined
+  // A method, not a function property: only methods let a queue of one payload pass for a queue of any.
+  readonly dedupe: { by(payload: InputOf<S>): string; readonly withinMs: number } | undefined
 }
 
 /** Any queue, whatever its payload: for code that carries queues about without looking inside. */
@@ -69,7 +70,13 @@ const defaults = {
   dead: { age: '14d', count: 50_000 },
 } as const
 
-const known = ['name', 'payload', 'on', 'retry', 'keep', 'dedupe']
+const known = {
+  queue: ['name', 'payload', 'on', 'retry', 'keep', 'dedupe'],
+  retry: ['attempts', 'base', 'max', 'jitter'],
+  keep: ['completed', 'dead'],
+  kept: ['age', 'count'],
+  dedupe: ['by', 'within'],
+}
 
 /**
  * Declares a queue. Checks everything that can be checked without a connection, and opens none.
@@ -80,8 +87,12 @@ export function defineQueue<S extends AnySchema>(options: QueueOptions<S>): Queu
   if (typeof name !== 'string' || !queueNamePattern.test(name) || name.length > 100)
     throw wrong(`the queue name ${JSON.stringify(name)}`, "lower-case words joined by dashes, such as 'order-paid'")
   const at = `queue '${name}'`
-  for (const key of Object.keys(options))
-    if (!known.includes(key)) throw wrong(`${at}: ${key}`, `an option: it is none of ${known.join(', ')}`)
+  noUnknown(options, known.queue, at)
+  noUnknown(options.retry, known.retry, `${at}: retry`)
+  noUnknown(options.keep, known.keep, `${at}: keep`)
+  noUnknown(options.keep?.completed, known.kept, `${at}: keep.completed`)
+  noUnknown(options.keep?.dead, known.kept, `${at}: keep.dead`)
+  noUnknown(options.dedupe, known.dedupe, `${at}: dedupe`)
   if (typeof options.payload?.['~standard']?.validate !== 'function')
     throw wrong(`${at}: payload`, 'a Standard Schema, such as z.object({…})')
 
@@ -89,6 +100,9 @@ export function defineQueue<S extends AnySchema>(options: QueueOptions<S>): Queu
   for (const pattern of on)
     if (!patternPattern.test(pattern))
       throw wrong(`${at}: on ${JSON.stringify(pattern)}`, "'source:type', 'source:type.*' or 'source:*'")
+
+  if (on.length > 0 && on.every((pattern) => pattern.startsWith('!')))
+    throw wrong(`${at}: on`, 'taking anything: it only excludes')
 
   const retry = { ...defaults.retry, ...options.retry }
   const baseMs = durationMs(retry.base, `${at}: retry.base`)
@@ -102,6 +116,10 @@ export function defineQueue<S extends AnySchema>(options: QueueOptions<S>): Queu
   const dedupe = options.dedupe
   if (dedupe && typeof dedupe.by !== 'function') throw wrong(`${at}: dedupe.by`, 'a function of the payload')
 
+  const withinMs = dedupe ? durationMs(dedupe.within, `${at}: dedupe.within`) : 0
+  // BullMQ takes 0 for "for ever".
+  if (dedupe && withinMs < 1) throw wrong(`${at}: dedupe.within ${dedupe.within}`, "at least '1ms'")
+
   return Object.freeze({
     kind: 'queue',
     name,
@@ -112,7 +130,7 @@ export function defineQueue<S extends AnySchema>(options: QueueOptions<S>): Queu
       completed: keepPolicy({ ...defaults.completed, ...options.keep?.completed }, `${at}: keep.completed`),
       dead: keepPolicy({ ...defaults.dead, ...options.keep?.dead }, `${at}: keep.dead`),
     }),
-    dedupe: dedupe && Object.freeze({ by: dedupe.by, withinMs: durationMs(dedupe.within, `${at}: dedupe.within`) }),
+    dedupe: dedupe && Object.freeze({ by: dedupe.by, withinMs }),
   })
 }
 
@@ -122,6 +140,11 @@ function keepPolicy(keep: Required<KeepOptions>, at: string): Readonly<KeepPolic
   // BullMQ keeps ages in whole seconds; less than one would silently become "for ever".
   if (ageMs < 1_000) throw wrong(`${at}.age ${keep.age}`, "at least '1s'; for none at all use count: 0")
   return Object.freeze({ ageMs, count: keep.count })
+}
+
+function noUnknown(options: object | undefined, allowed: readonly string[], at: string): void {
+  for (const key of Object.keys(options ?? {}))
+    if (!allowed.includes(key)) throw wrong(`${at}: ${key}`, `an option: it is none of ${allowed.join(', ')}`)
 }
 
 function wrong(what: string, allowed: string): MillraceError {

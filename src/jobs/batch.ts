@@ -135,7 +135,8 @@ function settle(pending: Pending, answer: unknown): void {
 
 function unavailable(cause: unknown): MillraceError {
   const why = messageOf(cause)
-  const full = /^(OOM|MISCONF|NOREPLICAS|READONLY)/.test(why)
+  // Redis 6 puts "Error running script …" in front.
+  const full = /\b(OOM|MISCONF|NOREPLICAS|READONLY)\b/.test(why)
   return new MillraceError('store-unavailable', `the queue store did not take it: ${why.split('\n')[0]}`, {
     cause,
     retryAfter: full ? 10 : 2,

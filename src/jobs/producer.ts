@@ -62,8 +62,10 @@ export class Producer {
    * `dedupeKey` may be repeated without doubt.
    */
   readonly enqueue: Enqueue = async (queue, payload, options = {}) => {
-    await validate(queue.payload, payload, `job for '${queue.name}'`)
-    return this.#store(queue, stringify(queue, payload), dedupeOf(queue, payload, options), {
+    const json = stringify(queue, payload)
+    // What is checked is what will be read back: a Date, say, is a text by then.
+    await validate(queue.payload, JSON.parse(json), `job for '${queue.name}'`)
+    return this.#store(queue, json, dedupeOf(queue, payload, options), {
       name: options.name ?? queue.name,
       meta: options.tenant === undefined ? {} : { tenant: options.tenant },
     })
@@ -147,6 +149,7 @@ function dedupeOf(queue: AnyQueue, payload: unknown, options: EnqueueOptions): {
   if (key === undefined) return undefined
   const ttl =
     options.dedupeFor === undefined ? (queue.dedupe?.withinMs ?? dayMs) : durationMs(options.dedupeFor, 'dedupeFor')
+  if (ttl < 1) throw new MillraceError('bad-request', `dedupeFor ${options.dedupeFor} is not at least '1ms'`)
   // Hashed, because a caller's key may be of any length and hold any character.
   return { id: `key-${createHash('sha256').update(key).digest('base64url')}`, ttl }
 }

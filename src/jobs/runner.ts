@@ -3,13 +3,13 @@ import type { Redis } from 'ioredis'
 import { isDefer, isDrop } from '../define/outcome.ts'
 import { validate } from '../define/schema.ts'
 import type { AnyWorker, Enqueue, Job } from '../define/worker.ts'
-import { messageOf } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
 import { bullKeep, metaOf } from './bull.ts'
 import { AttemptContext } from './context.ts'
+import { errorOf, outcomeName } from './ended.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -153,27 +153,43 @@ export class Runner {
 
     let ended: Ended
     let result: unknown
+    const unfit: { error?: unknown } = {}
     try {
-      result = await attempt.run(() => this.#handle(bullJob, attempt), worker.timeoutMs)
+      result = await attempt.run(() => this.#handle(bullJob, attempt, unfit), worker.timeoutMs)
       ended = isDefer(result)
         ? { kind: 'deferred', ms: result.ms }
         : isDrop(result)
           ? { kind: 'dropped', reason: result.reason }
           : { kind: 'done' }
+      // What a handler returns after its time is not to be trusted: it may have broken off half-way.
+      if (attempt.aborted?.because === 'timeout') ended = { kind: 'failed', error: attempt.aborted }
     } catch (error) {
-      ended = attempt.aborted?.because === 'shutdown' ? { kind: 'interrupted' } : { kind: 'failed', error }
+      ended =
+        attempt.aborted?.because === 'shutdown'
+          ? { kind: 'interrupted' }
+          : { kind: error === unfit.error ? 'unfit' : 'failed', error }
     } finally {
       this.#inHand.delete(id)
     }
 
     const decision = decide(ended, bullJob.attemptsMade + 1, queue.retry, this.#options.random ?? Math.random)
-    this.#report(bullJob, ended, decision, performance.now() - started)
+    const reason = isDefer(result) || isDrop(result) ? result.reason : undefined
+    this.#report(bullJob, ended, decision, performance.now() - started, reason)
     return this.#carryOut(bullJob, token, ended, decision, result)
   }
 
-  #handle(bullJob: BullJob, attempt: Attempt): Promise<unknown> | unknown {
+  #handle(bullJob: BullJob, attempt: Attempt, unfit: { error?: unknown }): Promise<unknown> | unknown {
     const { worker, settings } = this.#options
-    const payload = validate(worker.queue.payload, bullJob.data, `stored payload of job ${bullJob.id}`)
+    const refuse = (error: unknown): never => {
+      unfit.error = error
+      throw error
+    }
+    let payload: unknown
+    try {
+      payload = validate(worker.queue.payload, bullJob.data, `stored payload of job ${bullJob.id}`)
+    } catch (error) {
+      return refuse(error)
+    }
     const meta = metaOf(bullJob)
     const run = (checked: unknown) => {
       const job: Job<unknown> = {
@@ -187,7 +203,7 @@ export class Runner {
       }
       return worker.handle(job, new AttemptContext(attempt, this.#log, job, this.#options.enqueue, settings))
     }
-    return payload instanceof Promise ? payload.then(run) : run(payload)
+    return payload instanceof Promise ? payload.then(run, refuse) : run(payload)
   }
 
   /** The queue file as it is now holds for every job, also for those that were stored under an older one. */
@@ -236,21 +252,22 @@ export class Runner {
     return decision?.do === 'retry' ? decision.inMs : -1
   }
 
-  #report(bullJob: BullJob, ended: Ended, decision: Decision, ms: number): void {
+  #report(bullJob: BullJob, ended: Ended, decision: Decision, ms: number, reason: string | undefined): void {
     const { metrics, worker } = this.#options
     const queue = worker.queue.name
     const outcome = outcomeName(ended, decision)
     metrics.jobsFinished.inc({ queue, outcome })
     metrics.jobRun.observe({ queue }, ms / 1_000)
-    const line = { job: bullJob.id, attempt: bullJob.attemptsMade + 1, ms: Math.round(ms * 10) / 10, outcome }
-    if (ended.kind === 'failed') {
+    const said = reason === undefined ? {} : { reason }
+    const line = { ...said, job: bullJob.id, attempt: bullJob.attemptsMade + 1, ms: Math.round(ms * 10) / 10, outcome }
+    if (ended.kind === 'failed' || ended.kind === 'unfit') {
       const next = decision.do === 'retry' ? { retryInMs: decision.inMs } : {}
       this.#log[decision.do === 'bury' ? 'error' : 'warn']({ ...line, ...next, err: errorOf(ended) }, 'attempt failed')
     } else this.#log.info(line, 'attempt ended')
   }
 
   #onError(error: Error): void {
-    if (/^(OOM|MISCONF|NOREPLICAS|READONLY|NOPERM)/.test(error.message)) return void this.#backOff(error)
+    if (/\b(OOM|MISCONF|NOREPLICAS|READONLY|NOPERM)\b/.test(error.message)) return void this.#backOff(error)
     this.#log.error({ err: error }, 'worker error')
   }
 
@@ -264,15 +281,4 @@ export class Runner {
       if (!this.#bull?.closing) void this.#bull?.resume()
     }, refusedPauseMs).unref()
   }
-}
-
-function errorOf(ended: Ended): Error {
-  const error = ended.kind === 'failed' ? ended.error : undefined
-  // BullMQ would store no reason and no stack for anything else.
-  return error instanceof Error ? error : new Error(`thrown: ${messageOf(error)}`)
-}
-
-function outcomeName(ended: Ended, decision: Decision): string {
-  if (ended.kind !== 'failed') return ended.kind
-  return decision.do === 'retry' ? 'retried' : 'dead'
 }

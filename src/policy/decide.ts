@@ -1,11 +1,13 @@
 import type { RetryPolicy } from '../define/queue.ts'
-import { MillraceError, messageOf } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import { backoffMs } from './backoff.ts'
 
 /** What an attempt came to. */
 export type Ended =
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: unknown }
+  /** The stored payload does not fit the queue's schema; the handler was not called. */
+  | { readonly kind: 'unfit'; readonly error: unknown }
   | { readonly kind: 'deferred'; readonly ms: number }
   | { readonly kind: 'dropped'; readonly reason: string }
   | { readonly kind: 'interrupted' }
@@ -19,8 +21,7 @@ export type Decision =
 
 /**
  * The one place where retrying is decided. `attempt` is 1 for the first; deferred and interrupted runs were not counted.
- * An attempt that failed because the stored payload does not fit the schema is buried at once: it would fail each time.
- * So is one that threw BullMQ's UnrecoverableError, which BullMQ would not repeat whatever we say.
+ * A stored payload that does not fit is buried at once: it would not fit the next time either. So is an attempt that threw BullMQ's UnrecoverableError, which BullMQ would not repeat whatever we say.
  */
 export function decide(ended: Ended, attempt: number, policy: Readonly<RetryPolicy>, random: () => number): Decision {
   switch (ended.kind) {
@@ -32,9 +33,9 @@ export function decide(ended: Ended, attempt: number, policy: Readonly<RetryPoli
       return { do: 'postpone', inMs: 0 }
     case 'dropped':
       return { do: 'bury', reason: ended.reason }
+    case 'unfit':
+      return { do: 'bury', reason: messageOf(ended.error) }
     case 'failed':
-      if (ended.error instanceof MillraceError && ended.error.code === 'invalid-payload')
-        return { do: 'bury', reason: ended.error.message }
       return attempt >= policy.attempts || isUnrecoverable(ended.error)
         ? { do: 'bury', reason: messageOf(ended.error) }
         : { do: 'retry', inMs: backoffMs(policy, attempt, random) }

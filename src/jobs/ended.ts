@@ -1,0 +1,21 @@
+import { messageOf } from '../errors.ts'
+import type { Decision, Ended } from '../policy/decide.ts'
+
+/** BullMQ tells its own ways of ending an attempt by these names, also on errors that are not its own. */
+const controlNames = ['DelayedError', 'WaitingError', 'WaitingChildrenError', 'RateLimitError']
+
+/** What BullMQ is given to store as the reason of a failed attempt. */
+export function errorOf(ended: Ended): Error {
+  const error = ended.kind === 'failed' || ended.kind === 'unfit' ? ended.error : undefined
+  // BullMQ would store no reason and no stack for anything else.
+  if (!(error instanceof Error)) return new Error(`thrown: ${messageOf(error)}`)
+  const isControl = controlNames.includes(error.name) || error.message === 'bullmq:rateLimitExceeded'
+  return isControl ? new Error(`${error.name}: ${error.message}`, { cause: error }) : error
+}
+
+/** The attempt's outcome as metrics and log have it. */
+export function outcomeName(ended: Ended, decision: Decision): string {
+  if (ended.kind === 'unfit') return 'dead'
+  if (ended.kind !== 'failed') return ended.kind
+  return decision.do === 'retry' ? 'retried' : 'dead'
+}
