@@ -43,8 +43,18 @@ export class Attempt {
         () => this.abort(new AttemptAborted('timeout', `timed out after ${timeoutMs} ms`)),
         timeoutMs,
       )
-      // Through a promise of its own, so that a handler that throws before it returns is treated alike.
-      new Promise<T>((settle) => settle(handle())).then(resolve, reject).finally(() => clearTimeout(this.#timer))
+      // async, so that a handler that throws before it returns is treated alike.
+      const settle = async () => handle()
+      settle().then(
+        (value) => {
+          clearTimeout(this.#timer)
+          resolve(value)
+        },
+        (error) => {
+          clearTimeout(this.#timer)
+          reject(error)
+        },
+      )
     })
   }
 

@@ -1,15 +1,22 @@
-import { type Job as BullJob, Queue as BullQueue } from 'bullmq'
+import { type Job as BullJob, Queue, type QueueOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { AnyQueue, KeepPolicy } from '../define/queue.ts'
 
-export type { BullQueue }
+/** BullMQ's view of a queue, with its connection: BullMQ's own handle on it knows only the commands that BullMQ needs. */
+export class BullQueue extends Queue {
+  readonly redis: Redis
+
+  constructor(name: string, redis: Redis, options: Omit<QueueOptions, 'connection'>) {
+    super(name, { ...options, connection: redis })
+    this.redis = redis
+  }
+}
 
 /** Opens BullMQ's view of each queue on one shared connection, for everything but the hot path. */
 export function openQueues(queues: readonly AnyQueue[], redis: Redis, prefix: string): Map<string, BullQueue> {
   return new Map(
     queues.map((queue) => {
-      const bull = new BullQueue(queue.name, {
-        connection: redis,
+      const bull = new BullQueue(queue.name, redis, {
         prefix,
         defaultJobOptions: bullJobOptions(queue),
       })

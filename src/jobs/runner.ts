@@ -1,4 +1,12 @@
-import { type Job as BullJob, Worker as BullWorker, DelayedError, UnrecoverableError, WaitingError } from 'bullmq'
+import {
+  type BackoffOptions,
+  type Job as BullJob,
+  Worker as BullWorker,
+  DelayedError,
+  type KeepJobs,
+  UnrecoverableError,
+  WaitingError,
+} from 'bullmq'
 import type { Redis } from 'ioredis'
 import { isDefer, isDrop } from '../define/outcome.ts'
 import { validate } from '../define/schema.ts'
@@ -46,6 +54,13 @@ export class Runner {
   readonly #inHand = new Map<string, Attempt>()
   /** What decide() said of a failed attempt, until BullMQ asks for the backoff. */
   readonly #decisions = new WeakMap<BullJob, Decision>()
+  /** The queue's policy in BullMQ's words; one object for all jobs, which nobody changes. */
+  readonly #policy: {
+    readonly attempts: number
+    readonly backoff: BackoffOptions
+    readonly removeOnComplete: KeepJobs
+    readonly removeOnFail: KeepJobs
+  }
   #bull: BullWorker | undefined
   #closing: Promise<void> | undefined
   #refused = false
@@ -54,6 +69,13 @@ export class Runner {
     this.#options = options
     this.name = `worker ${options.worker.queue.name}`
     this.#log = options.log.child({ queue: options.worker.queue.name })
+    const { retry, keep } = options.worker.queue
+    this.#policy = {
+      attempts: retry.attempts,
+      backoff: { type: 'millrace' },
+      removeOnComplete: bullKeep(keep.completed),
+      removeOnFail: bullKeep(keep.dead),
+    }
   }
 
   async start(): Promise<void> {
@@ -66,10 +88,7 @@ export class Runner {
       lockDuration: lockMs,
       stalledInterval: stalledCheckMs,
       maxStalledCount: maxStalls,
-      removeOnComplete: bullKeep(worker.queue.keep.completed),
-      removeOnFail: bullKeep(worker.queue.keep.dead),
       runRetryDelay: 1_000,
-      metrics: { maxDataPoints: 60 }, // an hour of throughput, by the minute
       settings: { backoffStrategy: (_made, _type, _error, job) => this.#backoff(job as BullJob | undefined) },
       autorun: false,
     })
@@ -207,14 +226,11 @@ export class Runner {
   }
 
   /** The queue file as it is now holds for every job, also for those that were stored under an older one. */
-  #applyPolicy(bullJob: BullJob): void {
-    const { retry, keep } = this.#options.worker.queue
-    Object.assign(bullJob.opts, {
-      attempts: retry.attempts,
-      backoff: { type: 'millrace' },
-      removeOnComplete: bullKeep(keep.completed),
-      removeOnFail: bullKeep(keep.dead),
-    })
+  #applyPolicy({ opts }: BullJob): void {
+    opts.attempts = this.#policy.attempts
+    opts.backoff = this.#policy.backoff
+    opts.removeOnComplete = this.#policy.removeOnComplete
+    opts.removeOnFail = this.#policy.removeOnFail
   }
 
   /** Decision → BullMQ's ways of ending an attempt, of which most are exceptions. */

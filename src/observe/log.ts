@@ -18,7 +18,7 @@ export function createLogger({ logLevel, logFormat }: { logLevel: string; logFor
   const options = {
     level: logLevel,
     base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: isoTime(),
     formatters: {
       level: (label: string) => ({ level: label }),
       log: redactFields,
@@ -54,6 +54,20 @@ export function createLogger({ logLevel, logFormat }: { logLevel: string; logFor
   return log
 }
 
+/** As pino's isoTime; the text is made once for each millisecond, in which a busy process writes several lines. */
+function isoTime(): () => string {
+  let at = 0
+  let text = ''
+  return () => {
+    const now = Date.now()
+    if (now !== at) {
+      at = now
+      text = `,"time":"${new Date(now).toISOString()}"`
+    }
+    return text
+  }
+}
+
 function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
   const clean = redact(fields, 0) as Record<string, unknown>
   // Under this name also what is no Error stands for one.
@@ -69,7 +83,8 @@ function redact(value: unknown, depth: number): unknown {
   if (value instanceof Error) return serializeError(value, depth)
   if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1))
   let copy: Record<string, unknown> | undefined
-  for (const [name, field] of Object.entries(value)) {
+  for (const name in value) {
+    const field = (value as Record<string, unknown>)[name]
     const clean = isSecret(name) ? '[redacted]' : redact(field, depth + 1)
     if (clean === field) continue
     copy ??= { ...value }
