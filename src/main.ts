@@ -20,6 +20,7 @@ Settings are environment variables: docs/settings.md. Tools: npm run cli -- --he
 
 /** After the grace the process ends in any case: whatever is still running has been given back or never finishes. */
 const lastResortMs = 2_000
+const slowMs = 1_000
 
 async function main(): Promise<void> {
   const flags = readFlags()
@@ -47,7 +48,10 @@ async function main(): Promise<void> {
   process.on('SIGINT', onSignal)
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
 
-  app = await startApp({ config, definitions, log, onProgress: (detail) => log.info(detail) })
+  const began = Date.now()
+  // What takes a moment needs no line; what takes longer is said, or it would look stuck.
+  const onProgress = (detail: string) => void (Date.now() - began > slowMs && log.info(detail))
+  app = await startApp({ config, definitions, log, onProgress })
   const stores = config.queueStore === 'managed' ? `managed in ${config.dataDir}` : describeStore(config.queueStore)
   log.info(
     { roles: config.roles.join(), queues: definitions.queues.length, store: stores, durability: config.durability },

@@ -1,11 +1,14 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { runMillrace, startMillrace } from './harness/process.ts'
 import { startRedis, type TestRedis } from './harness/redis.ts'
+import { until } from './harness/until.ts'
 
 /* What a start says when something is wrong: the exit code, and one line for each thing. */
 
@@ -168,6 +171,21 @@ it('stops quickly also when the store has gone', async () => {
   const began = Date.now()
   await millrace.kill('SIGTERM')
   expect(Date.now() - began).toBeLessThan(5_000) // far below the grace of 30 s
+})
+
+it('is stopped by a signal to npm, which is what supervisors send it to', async () => {
+  const npm = spawn('npm', ['start'], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    env: { ...process.env, PORT: '0', DATA_DIR: dataDir, REDIS_URL: redis.url },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  for (const stream of [npm.stdout, npm.stderr]) stream.on('data', (chunk) => (output += chunk))
+  await until(() => output.includes('Try it'), 'npm start is ready')
+  npm.kill('SIGTERM')
+  // Its pipes close when the last process that holds them, the server, has ended.
+  await once(npm, 'close')
+  expect(output).toContain('"msg":"stopped"')
 })
 
 it('listens on no port without the role http, unless it was given one', async () => {
