@@ -47,13 +47,12 @@ async function refusal(
 it('names every wrong setting on a line of its own and exits with 78', async () => {
   const { code, lines } = await refusal({ PORT: '99999', DURABILITY: 'sometimes', REDIS_URL: 'http://user:hunter2@x' })
   expect(code).toBe(78)
-  expect(new Set(lines)).toEqual(
-    new Set([
-      'PORT="99999": must be a whole number from 0 to 65535',
-      'REDIS_URL=***: must be redis://host:port, rediss://host:port or unix:///path/to/socket',
-      'DURABILITY="sometimes": must be one of always, waitaof, everysec',
-    ]),
-  )
+  expect(lines.sort()).toEqual([
+    'DURABILITY="sometimes": must be one of always, waitaof, everysec',
+    'PORT="99999": must be a whole number from 0 to 65535',
+    expect.stringMatching(/^REDIS_URL=[*]{3}: must be redis:/),
+  ])
+  expect(lines.join()).not.toContain('hunter2')
 })
 
 it('checks what a worker declared it needs, where the worker runs', async () => {
