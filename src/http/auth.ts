@@ -59,12 +59,19 @@ export function requireRole(caller: Caller, role: ApiRole): void {
     throw new MillraceError('forbidden', `this needs the role ${role}; '${caller.name}' is ${caller.role}`)
 }
 
-/** Bull Board's routes: reading for viewers, repeating for operators, adding, editing and deleting for admins. */
+/**
+ * Bull Board's routes: reading for viewers, what gets jobs going or holds them for operators, everything else for admins.
+ * What is allowed is listed, not what is forbidden: a route that a new version adds, or a spelling that Express takes for
+ * the same route, needs an admin.
+ */
+const operatorRoutes = [
+  /^\/api\/queues\/(?:pause|resume)$/,
+  /^\/api\/queues\/[^/]+\/(?:pause|resume|promote)$/,
+  /^\/api\/queues\/[^/]+\/retry\/[a-z-]+$/,
+  /^\/api\/queues\/[^/]+\/[^/]+\/(?:retry|promote)$/,
+]
+
 export function boardRole(method: string, path: string): ApiRole {
   if (method === 'GET' || method === 'HEAD') return 'viewer'
-  return /\/(add|empty|obliterate|clean|update-data|concurrency|rate-limit|purge|job-schedulers|remove-unprocessed-children)(\/|$)/.test(
-    path,
-  )
-    ? 'admin'
-    : 'operator'
+  return method === 'PUT' && operatorRoutes.some((route) => route.test(path)) ? 'operator' : 'admin'
 }

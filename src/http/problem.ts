@@ -49,6 +49,19 @@ function fromLibrary(thrown: unknown): MillraceError {
     'request.size.invalid': 'bad-request',
   }
   if (typeof type === 'string' && known[type]) return new MillraceError(known[type])
+  if (isStoreFault(thrown))
+    return new MillraceError('store-unavailable', 'the store does not answer', { cause: thrown, retryAfter: 2 })
   if (status === 400) return new MillraceError('bad-request', 'the path cannot be decoded')
   return new MillraceError('internal', undefined, { cause: thrown })
+}
+
+/** What ioredis and Redis throw when the store is away, hangs, loads, or refuses writes: no fault of ours. */
+function isStoreFault(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false
+  return (
+    thrown.name === 'MaxRetriesPerRequestError' ||
+    /^(Connection is closed|Stream isn't writeable|Command timed out|LOADING|OOM|MISCONF|READONLY|NOREPLICAS|connect E)/.test(
+      thrown.message,
+    )
+  )
 }

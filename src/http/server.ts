@@ -12,6 +12,8 @@ const checkMs = 1_000
 /** Longer than the usual 60 s of load balancers, so that it is they who close an idle connection. */
 const keepAliveMs = 65_000
 const maxHeaderBytes = 16 * 1024
+/** After a refusal, time for the sender to read it. */
+const lingerMs = 500
 
 export type Hooks = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
 
@@ -102,4 +104,6 @@ function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     'Connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  // A sender who neither reads nor hangs up would hold the connection for as long as he likes.
+  setTimeout(() => socket.destroy(), lingerMs).unref()
 }

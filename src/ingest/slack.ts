@@ -1,4 +1,5 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { isDeeperThan } from './depth.ts'
 import type { HookRequest, Parsed, Provider, SecretKey } from './request.ts'
 
 /*
@@ -16,6 +17,8 @@ const dedupeWindowMs = 25 * 3_600_000
 /** A challenge longer than this is not Slack's. */
 const maxChallenge = 256
 const maxSslCheckBytes = 4_096
+/** JSON.parse takes 100,000 levels, but whoever shows or copies the result afterwards does not. Slack's own need 15. */
+const maxDepth = 200
 
 export const slack: Provider = {
   dedupeWindowMs,
@@ -57,6 +60,7 @@ export function sign(secret: SecretKey, timestamp: string, body: Buffer): Buffer
 }
 
 function parseJson(request: HookRequest, text: string): Parsed {
+  if (isDeeperThan(maxDepth, text)) return unreadable(request, `nested deeper than ${maxDepth} levels`)
   let body: unknown
   try {
     body = JSON.parse(text)
@@ -89,13 +93,16 @@ function parseJson(request: HookRequest, text: string): Parsed {
       return {
         kind: 'event',
         type: 'app_rate_limited',
-        id: hash(`rate-limited:${String(body.team_id)}:${String(body.minute_rate_limited)}`),
+        id: hash(`rate-limited:${plain(body.team_id)}:${plain(body.minute_rate_limited)}`),
         tenant: textOf(body.team_id),
         json: text,
         payload: body,
       }
     default:
-      return unreadable(request, `no known Slack request: type ${JSON.stringify(body.type)?.slice(0, 80)}`)
+      return unreadable(
+        request,
+        `no known Slack request: type ${typeof body.type === 'string' ? JSON.stringify(body.type.slice(0, 80)) : body.type === null ? 'null' : typeof body.type}`,
+      )
   }
 }
 
@@ -121,6 +128,7 @@ function parseForm(request: HookRequest, text: string): Parsed {
 }
 
 function parseInteraction(request: HookRequest, text: string): Parsed {
+  if (isDeeperThan(maxDepth, text)) return unreadable(request, `nested deeper than ${maxDepth} levels`)
   let body: unknown
   try {
     body = JSON.parse(text)
@@ -186,6 +194,11 @@ function decode(body: Buffer): string | undefined {
 
 function hash(text: string): string {
   return createHash('sha256').update(text).digest('base64url')
+}
+
+/** Of what comes from outside only texts and numbers are made into text: an object's own toString may be anything. */
+function plain(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : ''
 }
 
 function textOf(value: unknown): string | undefined {

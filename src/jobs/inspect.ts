@@ -125,11 +125,11 @@ function fits(
 
 /** Everything about one job. Throws `unknown-job`; to a caller of one tenant, another's job does not exist. */
 export async function describeJob(queue: BullQueue, id: string, tenant?: string): Promise<JobDetail> {
+  if (!isJobId(id)) throw unknownJob(queue, id)
   // The state first: a job that ends between the two reads is then shown newer than its state says, not older.
   const [state, { logs }] = await Promise.all([queue.getJobState(id), queue.getJobLogs(id, 0, 99)])
   const job = await queue.getJob(id)
-  if (!job || (tenant !== undefined && metaOf(job).tenant !== tenant))
-    throw new MillraceError('unknown-job', `there is no job ${id} in '${queue.name}'`)
+  if (!job || (tenant !== undefined && metaOf(job).tenant !== tenant)) throw unknownJob(queue, id)
   return {
     ...summarizeJob(queue, job, state),
     payload: job.data,
@@ -137,6 +137,22 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
     errors: job.stacktrace ?? [],
     logs,
   }
+}
+
+/** What BullMQ keeps beside the jobs, under the same kind of key: none of these is an id. */
+const besideJobs = new Set(
+  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children'.split(
+    ' ',
+  ),
+)
+
+/** With a colon BullMQ itself allows only the runs of a schedule. */
+function isJobId(id: string): boolean {
+  return (/^[\w.-]{1,200}$/.test(id) && !besideJobs.has(id)) || /^repeat:[\w.-]+:\d+$/.test(id)
+}
+
+function unknownJob(queue: BullQueue, id: string): MillraceError {
+  return new MillraceError('unknown-job', `there is no job ${id.slice(0, 100)} in '${queue.name}'`)
 }
 
 function summarizeJob(queue: BullQueue, job: BullJob, state: string): JobSummary {

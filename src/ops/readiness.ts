@@ -2,7 +2,7 @@ import type { Durability } from '../config.ts'
 import type { Runner } from '../jobs/runner.ts'
 import type { StoreWatch } from '../jobs/store-watch.ts'
 import type { Check } from '../observe/check.ts'
-import { durabilityOf } from '../redis/store.ts'
+import { durabilityOf, type StoreFacts } from '../redis/store.ts'
 
 /** Every check by name. Pure over what the watches saw last, so that asking often costs the store nothing. */
 export function readiness({
@@ -28,13 +28,7 @@ export function readiness({
     const kept = durabilityOf(facts, durability)
     const full = queueStore.refusal()
     checks.push(
-      facts.lastWriteFailed
-        ? {
-            name: 'writable',
-            state: 'fail',
-            detail: 'the last write to the append-only file failed; is the disk full?',
-          }
-        : { name: 'writable', state: error === undefined ? 'ok' : 'fail', detail: error ?? 'writes are accepted' },
+      writable(facts, error),
       facts.policy === 'noeviction'
         ? { name: 'policy', state: 'ok', detail: 'noeviction' }
         : {
@@ -62,6 +56,14 @@ export function readiness({
   )
   if (stopping) checks.push({ name: 'stopping', state: 'fail', detail: 'this process is shutting down' })
   return checks
+}
+
+function writable(facts: StoreFacts, error: string | undefined): Check {
+  const trouble =
+    error ??
+    (facts.isReplica ? 'the store is a read-only replica; point REDIS_URL at the master' : undefined) ??
+    (facts.lastWriteFailed ? 'the last write to the append-only file failed; is the disk full?' : undefined)
+  return { name: 'writable', state: trouble === undefined ? 'ok' : 'fail', detail: trouble ?? 'writes are accepted' }
 }
 
 function memoryDetail(watch: StoreWatch, maxMemory: number): string {

@@ -74,6 +74,8 @@ export type StoreFacts = {
   readonly aof: boolean
   readonly appendfsync: string | undefined
   readonly lastWriteFailed: boolean
+  /** A replica takes no writes; after a failover the former master is one. */
+  readonly isReplica: boolean
 }
 
 /** Two commands: INFO, and CONFIG GET where it is allowed. */
@@ -90,6 +92,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
     aof: field('aof_enabled') === '1',
     appendfsync: Array.isArray(fsync) ? String(fsync[1]) : undefined,
     lastWriteFailed: field('aof_last_write_status') === 'err',
+    isReplica: field('role') === 'slave',
   }
 }
 
