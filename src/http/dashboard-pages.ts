@@ -59,7 +59,7 @@ function verdict(checks: readonly Check[]): Html {
 
 function queueTable(queues: readonly QueueSummary[]): Html {
   return html`<table>
-<thead><tr><th>Queue</th><th class="n">Waiting</th><th class="n">Active</th><th class="n">Delayed</th><th class="n">Completed</th><th class="n">Dead</th><th class="n">Oldest waiting</th><th class="n">Done / min</th></tr></thead>
+<thead><tr><th>Queue</th><th class="n">Dead</th><th class="n">Waiting</th><th class="n">Active</th><th class="n">Delayed</th><th class="n">Completed</th><th class="n">Oldest waiting</th><th class="n">Done / min</th></tr></thead>
 <tbody>${queues.map(queueRow)}</tbody>
 </table>`
 }
@@ -69,7 +69,7 @@ function queueRow(queue: QueueSummary): Html {
   const oldest = queue.oldestWaitingSeconds > 0 ? formatDuration(queue.oldestWaitingSeconds * 1_000) : '–'
   return html`<tr>
 <td><a href="/dashboard/queues/queue/${encodeURIComponent(queue.name)}">${queue.name}</a>${queue.paused ? html` <span class="warn">paused</span>` : html``}</td>
-${number(waiting + prioritized)}${number(active)}${number(delayed)}${number(completed)}${number(failed, 'fail')}
+${number(failed, 'fail')}${number(waiting + prioritized)}${number(active)}${number(delayed)}${number(completed)}
 <td class="n">${oldest}</td>${number(queue.throughputPerMinute.completed)}
 </tr>`
 }

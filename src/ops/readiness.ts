@@ -38,7 +38,7 @@ export function readiness({
           },
       {
         name: 'memory',
-        state: full === undefined ? 'ok' : 'fail',
+        state: full !== undefined ? 'fail' : facts.maxMemory > 0 ? 'ok' : 'warn',
         detail: full ?? memoryDetail(queueStore, facts.maxMemory),
       },
       { name: 'durability', state: kept.kept ? 'ok' : 'warn', detail: kept.detail },

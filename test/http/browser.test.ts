@@ -19,7 +19,7 @@ describe.skipIf(canSkip)('in a browser', () => {
   let app: TestApp
   let browser: Browser
   beforeAll(async () => {
-    redis = await startRedis()
+    redis = await startRedis({ maxmemory: '256mb' })
     app = await startTestApp(redis.url)
     browser = await launchBrowser()
   })

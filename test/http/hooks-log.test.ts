@@ -36,7 +36,8 @@ beforeAll(async () => {
   url = readFileSync(join(folder, 'url'), 'utf8').trim()
 })
 afterAll(async () => {
-  await process_?.kill('SIGTERM')
+  // How it stops is not what is looked at here, and a process that does not must not keep the store from being stopped.
+  await process_?.kill('SIGKILL')
   await redis?.stop()
   rmSync(folder, { recursive: true, force: true })
 })
