@@ -11,7 +11,7 @@ export default defineQueue({
     command: z.string().optional(),
     text: z.string().optional(),
     type: z.string().optional(),
-    response_url: z.url().optional(),
+    response_url: z.string().nullish(),
   }),
   on: ['slack:command.*', 'slack:interaction.*'],
   retry: { attempts: 6, base: '500ms', max: '2m' },

@@ -9,7 +9,7 @@ export default defineQueue({
   name: 'slack-events',
   payload: z.looseObject({
     type: z.string(),
-    team_id: z.string().optional(),
+    team_id: z.string().nullish(),
     event: z.looseObject({ type: z.string() }).optional(),
   }),
   on: ['slack:*', '!slack:command.*', '!slack:interaction.*'],

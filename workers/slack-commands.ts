@@ -30,6 +30,7 @@ export default defineWorker(
 
 /** The URL comes from outside. Posting wherever it says would let a stolen secret reach into our network. */
 function isSlack(url: string): boolean {
+  if (!URL.canParse(url)) return false
   const { protocol, hostname } = new URL(url)
   return protocol === 'https:' && (hostname === 'slack.com' || hostname.endsWith('.slack.com'))
 }

@@ -81,7 +81,7 @@ export function apiRoutes({
       if (body.length > maxBulk)
         throw new MillraceError('too-large', `${body.length} jobs; at most ${maxBulk} in one request`)
       // All are checked before the first is stored: half a bulk would be nobody's wish.
-      for (const [i, payload] of body.entries()) await validate(queue.payload, payload, `job ${i}`)
+      for (const [i, payload] of body.entries()) await checkOne(queue, payload, i)
       response.status(201).json(await Promise.all(body.map((payload, i) => add(payload, String(i)))))
     })
 
@@ -96,6 +96,20 @@ export function apiRoutes({
     const queue = bull.get(name)
     if (!queue) throw unknownQueue(name)
     return queue
+  }
+}
+
+/** With the place in the list in front of each field's path. */
+async function checkOne(queue: AnyQueue, payload: unknown, index: number): Promise<void> {
+  try {
+    await validate(queue.payload, payload, `job ${index}`)
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error
+    const fields = error.fields.map(({ path, message }) => ({
+      path: path ? `[${index}].${path}` : `[${index}]`,
+      message,
+    }))
+    throw new MillraceError(error.code, error.message, { fields })
   }
 }
 

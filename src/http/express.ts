@@ -3,6 +3,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler, t
 import helmet from 'helmet'
 import { MillraceError } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
+import { errorPage } from './page.ts'
 import { problemOf } from './problem.ts'
 import { sameOrigin } from './same-origin.ts'
 
@@ -30,7 +31,12 @@ export function createExpress({
   app.use(securityHeaders())
   app.use(health)
   if (api && dashboard && sessions) {
-    app.use(['/api', '/dashboard'], sessions, sameOrigin)
+    app.use(['/api', '/dashboard'], sessions)
+    app.use('/dashboard', sameOrigin)
+    // Without a session there is nothing that another site could make use of: who has no key is told so.
+    app.use('/api', (request, response, next) =>
+      request.session.keyHash === undefined ? next() : sameOrigin(request, response, next),
+    )
     app.use('/api', api)
     app.use('/dashboard', dashboard)
     app.get('/', (_request, response) => response.redirect(303, '/dashboard'))
@@ -47,25 +53,30 @@ export function createExpress({
  * http. Inline styles are needed by Bull Board; inline scripts are not.
  */
 function securityHeaders(): RequestHandler {
-  return helmet({
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'none'"],
-        scriptSrc: ["'self'"],
-        styleSrc: ["'self'", "'unsafe-inline'"],
-        imgSrc: ["'self'", 'data:'],
-        fontSrc: ["'self'"],
-        connectSrc: ["'self'"],
-        baseUri: ["'self'"],
-        formAction: ["'self'"],
-        frameAncestors: ["'none'"],
+  const headersFor = (isSecure: boolean): RequestHandler =>
+    helmet({
+      contentSecurityPolicy: {
+        useDefaults: false,
+        directives: {
+          defaultSrc: ["'none'"],
+          scriptSrc: ["'self'"],
+          styleSrc: ["'self'", "'unsafe-inline'"],
+          imgSrc: ["'self'", 'data:'],
+          fontSrc: ["'self'"],
+          connectSrc: ["'self'"],
+          baseUri: ["'self'"],
+          formAction: ["'self'"],
+          frameAncestors: ["'none'"],
+        },
       },
-    },
-    strictTransportSecurity: false,
-    xFrameOptions: { action: 'deny' },
-    referrerPolicy: { policy: 'same-origin' },
-  })
+      strictTransportSecurity: false,
+      xFrameOptions: { action: 'deny' },
+      referrerPolicy: { policy: 'same-origin' },
+      // Browsers heed these two on trustworthy origins only, and complain about them on others.
+      ...(isSecure ? {} : { crossOriginOpenerPolicy: false, originAgentCluster: false }),
+    })
+  const [plain, secure] = [headersFor(false), headersFor(true)]
+  return (request, response, next) => (request.secure ? secure : plain)(request, response, next)
 }
 
 function errorHandler(log: Logger): ErrorRequestHandler {
@@ -76,6 +87,13 @@ function errorHandler(log: Logger): ErrorRequestHandler {
     if (status >= 500)
       log.error({ err: error, requestId, method: request.method, path: request.path }, 'request failed')
     if (response.headersSent) return next(error)
-    response.status(status).set(headers).send(body)
+    // A person who looks at the dashboard gets a page; programs get the problem.
+    if (request.path.startsWith('/dashboard') && request.accepts(['json', 'html']) === 'html') {
+      const { title, detail, todo } = JSON.parse(body) as { title: string; detail?: string; todo: string }
+      response
+        .status(status)
+        .set({ ...headers, 'Content-Type': 'text/html; charset=utf-8' })
+        .send(errorPage({ title, text: detail ?? '', todo }))
+    } else response.status(status).set(headers).send(body)
   }
 }

@@ -72,7 +72,8 @@ export function createHooks({
     if (response.headersSent || response.destroyed) return
     const headers = code === 'method-not-allowed' ? { Allow: 'POST' } : {}
     // Whatever was not read stays in the connection, so it cannot be used again.
-    const unread = !request.complete
+    const { 'content-length': length, 'transfer-encoding': encoding } = request.headers
+    const unread = !request.complete && (encoding !== undefined || Number(length ?? 0) > 0)
     answer(
       response,
       problemOf(error, { ...requestId, headers: unread ? { ...headers, Connection: 'close' } : headers }),

@@ -35,6 +35,14 @@ ${refreshSeconds === undefined ? html`` : html`<meta http-equiv="refresh" conten
 `.html
 }
 
+/** What went wrong, for a person. */
+export function errorPage({ title, text, todo }: { title: string; text: string; todo: string }): string {
+  return page(
+    title,
+    html`<main class="sign-in"><section><h1>${title}</h1><p>${text}</p><p class="soft">${todo}</p><p><a href="/dashboard">Overview</a></p></section></main>`,
+  )
+}
+
 const style = `
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #5d6b7a; --line: #d9dfe6; --ground: #f5f7f9; --card: #fff; --accent: #0b6bcb; --ok: #15803d; --warn: #b45309; --fail: #c01c28; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4eaf0; --soft: #97a5b4; --line: #2c3947; --ground: #12181f; --card: #1a222b; --accent: #6cb2ff; --ok: #4ade80; --warn: #fbbf24; --fail: #ff8087; } }
@@ -47,14 +55,14 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 h1 { font-size: 1.25rem; margin: 0; } h2 { font-size: 1rem; margin: 0 0 .6rem; }
 a { color: var(--accent); text-underline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 500; color: var(--soft); font-size: .85rem; } th, td { padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); }
+td:first-child { white-space: nowrap; } th { text-align: left; font-weight: 500; color: var(--soft); font-size: .85rem; } th, td { padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; } .n { text-align: right; } .zero { color: var(--soft); }
 .ok { color: var(--ok); } .warn { color: var(--warn); } .fail { color: var(--fail); } .state { font-weight: 600; white-space: nowrap; } .soft { color: var(--soft); }
 .banner { display: flex; gap: .8rem; align-items: baseline; }
 input { font: inherit; width: 100%; padding: .55rem .7rem; border: 1px solid var(--line); border-radius: 8px; background: var(--ground); color: inherit; }
 button { font: inherit; padding: .5rem 1rem; border: 1px solid var(--accent); border-radius: 8px; background: var(--accent); color: var(--card); cursor: pointer; }
 button.plain { background: none; border: 0; color: var(--accent); padding: 0; text-decoration: underline; }
-.sign-in { max-width: 24rem; margin: 12vh auto 0; } .sign-in form { display: grid; gap: .8rem; margin-top: .8rem; } .sign-in p { margin: 0; }
+.sign-in { max-width: 24rem; margin: 12vh auto 0; } .sign-in form { display: grid; gap: .8rem; margin-top: .8rem; } .sign-in p { margin: .5rem 0 0; } .sign-in label { display: grid; gap: .35rem; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 @media (max-width: 40rem) { main { padding: .8rem; } section { padding: .8rem; } th, td { padding-right: .5rem; } }
 `

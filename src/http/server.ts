@@ -24,7 +24,7 @@ export class HttpServer {
   readonly #server: Server
   readonly #connections = new Set<Socket>()
   /** Connections whose request has not been answered yet. */
-  readonly #busy = new Set<Socket>()
+  readonly #busy = new Map<Socket, number>()
   #draining = false
 
   constructor(options: { host: string; port: number; express: Express; hooks: Hooks | undefined }) {
@@ -82,8 +82,11 @@ export class HttpServer {
 
   #dispatch(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
-    this.#busy.add(socket)
+    // Counted, because a sender may pipeline.
+    this.#busy.set(socket, (this.#busy.get(socket) ?? 0) + 1)
     response.once('close', () => {
+      const left = (this.#busy.get(socket) ?? 1) - 1
+      if (left > 0) return void this.#busy.set(socket, left)
       this.#busy.delete(socket)
       if (this.#draining) socket.end()
     })

@@ -14,15 +14,9 @@ export function createSessions(redis: Redis, prefix: string, apiKeys: readonly A
   return session({
     name: 'millrace',
     store: new RedisStore({ client: redis, prefix: keys.session(prefix), ttl: lifetimeMs / 1_000 }),
-    // Signs a random id that is worthless without the store. The same in every process that has the same keys.
-    secret: createHash('sha256')
-      .update(
-        apiKeys
-          .map((key) => key.hash)
-          .sort()
-          .join(),
-      )
-      .digest('hex'),
+    // Sign a random id that is worthless without the store. One for each key, all of which are accepted: a key that is
+    // added or taken away signs nobody else out.
+    secret: apiKeys.map((key) => createHash('sha256').update(`session:${key.hash}`).digest('hex')),
     resave: false,
     saveUninitialized: false,
     rolling: true,

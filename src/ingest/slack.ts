@@ -121,7 +121,7 @@ function parseForm(request: HookRequest, text: string): Parsed {
     kind: 'event',
     type: typeOf('command', command.replace(/^\//, '')),
     id: eventId(request, form.get('trigger_id')),
-    tenant: form.get('team_id') ?? undefined,
+    tenant: textOf(form.get('team_id')),
     json: JSON.stringify(payload),
     payload,
   }

@@ -1,5 +1,13 @@
+import { UnrecoverableError } from 'bullmq'
 import { messageOf } from '../errors.ts'
 import type { Decision, Ended } from '../policy/decide.ts'
+
+/** A drop is a decision and no accident: it has a reason, and no stack that would point into our own code. */
+export function dropped(reason: string): Error {
+  const error = new UnrecoverableError(reason)
+  error.stack = ''
+  return error
+}
 
 /** BullMQ tells its own ways of ending an attempt by these names, also on errors that are not its own. */
 const controlNames = ['DelayedError', 'WaitingError', 'WaitingChildrenError', 'RateLimitError']

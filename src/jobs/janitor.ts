@@ -61,17 +61,29 @@ export class Janitor {
 }
 
 /**
- * Not BullMQ's clean(): that removes a job's deduplication key along with it, and the same event would run again within
- * its window. What is removed here is what the keep policy removes: the job's hash, its log, and its place in the set.
+ * KEYS[1] set of finished jobs. ARGV[1] key prefix of the queue, [2] remove what finished before, [3] how many at most,
+ * [4] '1' to forget deduplication keys as well. Returns how many were removed.
+ * A script, because a job that is retried between reading and removing would otherwise lose its payload.
+ */
+const removeBeforeScript = `
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
+for _, id in ipairs(ids) do
+  local job = ARGV[1] .. id
+  if ARGV[4] == '1' then
+    local dedupe = redis.call('HGET', job, 'deid')
+    local key = dedupe and (ARGV[1] .. 'de:' .. dedupe)
+    if key and redis.call('GET', key) == id then redis.call('DEL', key) end
+  end
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('UNLINK', job, job .. ':logs')
+end
+return #ids`
+
+/**
+ * Not BullMQ's clean(): that forgets a job's deduplication key along with it, and an event that is done would run again
+ * within its window. Only a dead job's is forgotten here: when it comes again, somebody still wants it done.
  */
 async function removeBefore(bull: BullQueue, state: 'completed' | 'failed', time: number): Promise<number> {
-  const set = bull.toKey(state)
-  const ids = await bull.redis.zrangebyscore(set, '-inf', time, 'LIMIT', 0, perCall)
-  if (ids.length === 0) return 0
-  await bull.redis
-    .multi()
-    .zrem(set, ...ids)
-    .unlink(...ids.flatMap((id) => [bull.toKey(id), bull.toKey(`${id}:logs`)]))
-    .exec()
-  return ids.length
+  const isDead = state === 'failed' ? '1' : '0'
+  return Number(await bull.redis.eval(removeBeforeScript, 1, bull.toKey(state), bull.toKey(''), time, perCall, isDead))
 }

@@ -4,7 +4,6 @@ import {
   Worker as BullWorker,
   DelayedError,
   type KeepJobs,
-  UnrecoverableError,
   WaitingError,
 } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -17,7 +16,7 @@ import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
 import { bullKeep, metaOf } from './bull.ts'
 import { AttemptContext } from './context.ts'
-import { errorOf, outcomeName } from './ended.ts'
+import { dropped, errorOf, outcomeName } from './ended.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -255,7 +254,7 @@ export class Runner {
         this.#decisions.set(bullJob, decision)
         throw errorOf(ended)
       case 'bury': {
-        if (ended.kind === 'dropped') throw new UnrecoverableError(decision.reason)
+        if (ended.kind === 'dropped') throw dropped(decision.reason)
         this.#decisions.set(bullJob, decision)
         throw errorOf(ended)
       }

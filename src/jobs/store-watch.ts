@@ -64,7 +64,9 @@ export class StoreWatch {
       this.#error = undefined
       this.#metrics.storeMemoryRatio.set({ store: this.#store }, this.memoryRatio)
     } catch (error) {
-      this.#error = messageOf(error)
+      const why = messageOf(error)
+      // ioredis' own words are about its options.
+      this.#error = /max retries|timed out|closed|writeable/i.test(why) ? 'the store does not answer' : why
     }
   }
 }

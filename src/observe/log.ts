@@ -127,7 +127,7 @@ export function scrub(text: string): string {
     text
       // Up to the last @, because passwords hold anything; but not where host and port are followed by a path.
       .replace(/([a-z][a-z+.-]*:\/\/)(?![^\s/@:]*(?::\d+)?[/?#])[^\s"'<>]*@/gi, '$1***@')
-      .replace(/\bx(?:ox[a-z]|app)-[\w-]+/g, '***')
+      .replace(/\bx(?:ox[a-z]|app|wfp)-[\w-]+/g, '***')
       .replace(/\b(Bearer|Basic)\s+[\w.~+/=-]+/gi, '$1 ***')
   )
 }

@@ -41,7 +41,12 @@ export function sourcesOf(config: Config): Generated<readonly SourceConfig[]> {
 
 /** Where a running process of this DATA_DIR can be found by the command line. */
 export function rememberUrl(config: Config, url: string): void {
-  writeFileSync(join(config.dataDir, 'url'), `${url}\n`, { mode: 0o600 })
+  try {
+    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+    writeFileSync(join(config.dataDir, 'url'), `${url}\n`, { mode: 0o600 })
+  } catch {
+    // A convenience only: on a read-only file system the command line needs --url.
+  }
 }
 
 export function rememberedUrl(config: Config): string | undefined {

@@ -24,26 +24,8 @@ export function readiness({
       ? { name: 'store', state: 'ok', detail: `Redis ${facts?.version}` }
       : { name: 'store', state: 'fail', detail: error },
   ]
-  if (facts) {
-    const kept = durabilityOf(facts, durability)
-    const full = queueStore.refusal()
-    checks.push(
-      writable(facts, error),
-      facts.policy === 'noeviction'
-        ? { name: 'policy', state: 'ok', detail: 'noeviction' }
-        : {
-            name: 'policy',
-            state: 'fail',
-            detail: `${facts.policy} drops jobs; redis-cli CONFIG SET maxmemory-policy noeviction`,
-          },
-      {
-        name: 'memory',
-        state: full !== undefined ? 'fail' : facts.maxMemory > 0 ? 'ok' : 'warn',
-        detail: full ?? memoryDetail(queueStore, facts.maxMemory),
-      },
-      { name: 'durability', state: kept.kept ? 'ok' : 'warn', detail: kept.detail },
-    )
-  }
+  if (facts)
+    checks.push(writable(facts, error), ...(error === undefined ? settled(queueStore, facts, durability) : unknowns))
   for (const runner of runners) {
     const { ok, detail } = runner.health()
     checks.push({ name: runner.name.replace(' ', ':'), state: ok ? 'ok' : 'fail', detail })
@@ -56,6 +38,33 @@ export function readiness({
   )
   if (stopping) checks.push({ name: 'stopping', state: 'fail', detail: 'this process is shutting down' })
   return checks
+}
+
+/** What was true before it fell silent says nothing about now. */
+const unknowns: readonly Check[] = ['policy', 'memory', 'durability'].map((name) => ({
+  name,
+  state: 'warn',
+  detail: 'not known while the store does not answer',
+}))
+
+function settled(queueStore: StoreWatch, facts: StoreFacts, durability: Durability): Check[] {
+  const kept = durabilityOf(facts, durability)
+  const full = queueStore.refusal()
+  return [
+    facts.policy === 'noeviction'
+      ? { name: 'policy', state: 'ok', detail: 'noeviction' }
+      : {
+          name: 'policy',
+          state: 'fail',
+          detail: `${facts.policy} drops jobs; redis-cli CONFIG SET maxmemory-policy noeviction`,
+        },
+    {
+      name: 'memory',
+      state: full !== undefined ? 'fail' : facts.maxMemory > 0 ? 'ok' : 'warn',
+      detail: full ?? memoryDetail(queueStore, facts.maxMemory),
+    },
+    { name: 'durability', state: kept.kept ? 'ok' : 'warn', detail: kept.detail },
+  ]
 }
 
 function writable(facts: StoreFacts, error: string | undefined): Check {

@@ -28,7 +28,7 @@ export function connect(
     connectionName: `millrace-${purpose}`,
     retryStrategy: (tries) => Math.min(50 * 2 ** Math.min(tries - 1, 5), 1_000) + Math.random() * 100,
     // After a failover the old master answers READONLY: reconnect, which finds the new one, and send the command again.
-    reconnectOnError: (error) => (/^(READONLY|UNBLOCKED)/.test(error.message) ? 2 : false),
+    reconnectOnError: reconnectNowAndThen(),
     ...(purpose === 'consumer'
       ? { maxRetriesPerRequest: null }
       : { maxRetriesPerRequest: purpose === 'producer' ? 0 : 1, commandTimeout: timeoutMs }),
@@ -37,6 +37,16 @@ export function connect(
   })
   redis.on('error', onError ?? (() => {}))
   return redis
+}
+
+/** At most once a second: where no other master can be found, the error goes to whoever asked. */
+function reconnectNowAndThen(): (error: Error) => 2 | false {
+  let last = 0
+  return (error) => {
+    if (!/^(READONLY|UNBLOCKED)/.test(error.message) || Date.now() - last < 1_000) return false
+    last = Date.now()
+    return 2
+  }
 }
 
 // No written return type: ioredis' RedisOptions does not fit its own constructor under exactOptionalPropertyTypes.

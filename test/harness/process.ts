@@ -22,7 +22,12 @@ export type MillraceProcess = {
 /** A real process, ready. `env` is all it gets beside PATH and HOME. */
 export async function startMillrace(env: Record<string, string>, args: string[] = []): Promise<MillraceProcess> {
   const started = runMillrace(env, args)
-  const ready = until(() => /"msg":"ready"/.test(started.output()), 'the process is ready').then(() => true)
+  // The log goes to one stream and what is for people to the other: either may come first.
+  const isReady = () => {
+    const line = /.*"msg":"ready".*/.exec(started.output())?.[0]
+    return line !== undefined && (!/"roles":"[^"]*http/.test(line) || /Try it .*\n/.test(started.output()))
+  }
+  const ready = until(isReady, 'the process is ready').then(() => true)
   const early = started.ended.then((code) => {
     throw new Error(`ended with ${code} before it was ready:\n${started.output()}`)
   })

@@ -168,7 +168,10 @@ describe('many jobs', () => {
     const before = await count()
     const response = await add('parcels', [parcel(), { id: 7 }, parcel()])
     expect(response.status).toBe(422)
-    expect(await response.json()).toMatchObject({ detail: expect.stringContaining('job 1'), errors: [{ path: 'id' }] })
+    expect(await response.json()).toMatchObject({
+      detail: expect.stringContaining('job 1'),
+      errors: [{ path: '[1].id' }],
+    })
     expect(await count()).toBe(before)
   })
 
