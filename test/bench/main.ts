@@ -1,0 +1,83 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { messageOf } from '../../src/errors.ts'
+import { compareEdge } from './edge.ts'
+import { machine, machineLine } from './machine.ts'
+import { type Options, readOptions, usage } from './options.ts'
+import { type Comparison, failuresOf, number, pairsOf, summarize, table } from './report.ts'
+import type { Outcome } from './rounds.ts'
+import { Stage } from './stage.ts'
+import { compareWorker } from './worker.ts'
+
+const options = readOrExit()
+let stage: Stage | undefined
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.on(signal, async () => {
+    await stage?.end()
+    process.exit(code)
+  })
+process.exit(await main(options))
+
+async function main({ only, json, profile, ...settings }: Options): Promise<number> {
+  const comparisons: Comparison[] = []
+  const broken: string[] = []
+  for (const [name, compare] of [
+    ['edge', compareEdge],
+    ['worker', compareWorker],
+  ] as const) {
+    if (only !== undefined && only !== name) continue
+    stage = new Stage(profile)
+    try {
+      comparisons.push(await compare(stage, settings, progress(name, settings.rounds)))
+    } catch (error) {
+      broken.push(`${name}: ${messageOf(error)}`)
+    } finally {
+      await stage.end()
+    }
+  }
+  const about = machine(await redisVersion())
+  console.log([machineLine(about), ...comparisons.map(table), ...broken].join('\n\n'))
+  const results = comparisons.map((comparison) => ({ ...comparison, summary: summarize(comparison) }))
+  mkdirSync(dirname(json), { recursive: true })
+  writeFileSync(json, `${JSON.stringify({ machine: about, comparisons: results, broken }, undefined, 2)}\n`)
+  console.error(`\nAll figures: ${json}`)
+  const isWhole = comparisons.every((one) => failuresOf(one).length === 0 && pairsOf(one).length > 0)
+  return broken.length === 0 && isWhole ? 0 : 1
+}
+
+function progress(name: string, rounds: number) {
+  return (side: string, round: number, outcome: Outcome) => {
+    const what =
+      'failed' in outcome
+        ? `failed: ${outcome.failed}`
+        : Object.entries(outcome)
+            .map(([key, value]) => (value === undefined ? '' : `${key} ${number(value, 1)}`))
+            .join('  ')
+    console.error(`${name} ${round === 0 ? 'warm-up' : `${round}/${rounds}`}  ${side}: ${what}`)
+  }
+}
+
+async function redisVersion(): Promise<string> {
+  stage = new Stage()
+  try {
+    const { client } = await stage.redis()
+    return /redis_version:(\S+)/.exec(await client.info('server'))?.[1] ?? 'unknown'
+  } finally {
+    await stage.end()
+  }
+}
+
+function readOrExit(): Options {
+  try {
+    const read = readOptions(process.argv.slice(2))
+    if (read) return read
+    console.log(usage)
+    process.exit(0)
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${usage}`)
+    process.exit(2)
+  }
+}

@@ -1,0 +1,58 @@
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+export const usage = `Usage: npm run bench -- [options]
+
+Compares Millrace with the plain alternative, in turns, in one run, at the same durability.
+
+  --only edge|worker   one of the two comparisons
+  --rounds N           rounds of each comparison, after one that is thrown away; default 5
+  --seconds N          length of each run of the edge; default 4
+  --connections N      connections to the edge; default 100
+  --events N           jobs in each run of the worker; default 20000
+  --concurrency N      of the worker; default 50
+  --json FILE          all figures; default dist/bench.json
+  --profile FOLDER     also writes CPU profiles of the measured processes there
+  --help               this text
+
+The exit code tells whether everything ran, not whether an aim was met: 0, 1 when a side failed, 2 for a wrong option.`
+
+/** Throws with what is wrong. Undefined when help was asked for. */
+export function readOptions(args: readonly string[]) {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: 'string' },
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '4' },
+      connections: { type: 'string', default: '100' },
+      events: { type: 'string', default: '20000' },
+      concurrency: { type: 'string', default: '50' },
+      json: { type: 'string', default: fileURLToPath(new URL('../../bench.json', import.meta.url)) },
+      profile: { type: 'string' },
+      help: { type: 'boolean' },
+    },
+  })
+  if (values.help) return undefined
+  const { only, json, profile } = values
+  if (only !== undefined && only !== 'edge' && only !== 'worker') throw new Error('--only is edge or worker')
+  const count = (name: 'rounds' | 'connections' | 'events' | 'concurrency') => {
+    const value = Number(values[name])
+    if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} is a whole number from 1`)
+    return value
+  }
+  const seconds = Number(values.seconds)
+  if (!(seconds > 0)) throw new Error('--seconds is a number above 0')
+  return {
+    only,
+    json,
+    profile,
+    seconds,
+    rounds: count('rounds'),
+    connections: count('connections'),
+    events: count('events'),
+    concurrency: count('concurrency'),
+  }
+}
+
+export type Options = NonNullable<ReturnType<typeof readOptions>>
