@@ -3,6 +3,8 @@ const backslash = 0x5c
 
 /** Whether JSON text has more than `max` levels of arrays and objects. Looks at brackets outside of strings only. */
 export function isDeeperThan(max: number, text: string): boolean {
+  // Nearly all texts have fewer brackets than that, and counting them is ten times as fast.
+  if (!hasMoreThan(max, text)) return false
   let depth = 0
   for (let i = 0; i < text.length; i += 1) {
     const char = text.charCodeAt(i)
@@ -12,6 +14,17 @@ export function isDeeperThan(max: number, text: string): boolean {
       if (depth > max) return true
     } else if (char === 0x7d || char === 0x5d) depth -= 1
   }
+  return false
+}
+
+/** Whether it has more opening brackets than `max`, wherever they stand. */
+function hasMoreThan(max: number, text: string): boolean {
+  let count = 0
+  for (const bracket of ['{', '['])
+    for (let i = text.indexOf(bracket); i >= 0; i = text.indexOf(bracket, i + 1)) {
+      count += 1
+      if (count > max) return true
+    }
   return false
 }
 

@@ -37,20 +37,37 @@ export function addKeys(prefix: string, queue: string): string[] {
   return ['wait', 'paused', 'meta', 'id', 'completed', 'delayed', 'active', 'events', 'marker'].map(key)
 }
 
-/** One job's three ARGV. `options` must be in BullMQ's stored form, with `de` for deduplication. */
+/** msgpackr begins every map with 0xde and the number of its entries in two bytes. */
+const mapHeaderBytes = 3
+
+/**
+ * Packs the options of a queue's jobs. `fixed` are those that are the same for each of them and packed only once: packing
+ * them each time costs more than all the rest of an add (measured: 4.3 against 0.8 µs).
+ */
+export function optionsPacker(fixed: object): (own: object) => Buffer {
+  const packed = packr.pack(fixed)
+  const count = Object.keys(fixed).length
+  return (own) => {
+    const whole = Buffer.concat([packed, packr.pack(own).subarray(mapHeaderBytes)])
+    whole.writeUInt16BE(count + Object.keys(own).length, 1)
+    return whole
+  }
+}
+
+/** One job's three ARGV. `options` must be in BullMQ's stored form, with `de` for deduplication, and packed. */
 export function addArguments(job: {
   readonly keyPrefix: string
   readonly id: string
   readonly name: string
   readonly timestamp: number
   readonly json: string
-  readonly options: object
+  readonly options: Buffer
   readonly dedupeId: string | undefined
 }): [Buffer, string, Buffer] {
   const dedupeKey = job.dedupeId === undefined ? null : `${job.keyPrefix}de:${job.dedupeId}`
   return [
     packr.pack([job.keyPrefix, job.id, job.name, job.timestamp, null, null, null, null, dedupeKey, null]),
     job.json,
-    packr.pack(job.options),
+    job.options,
   ]
 }

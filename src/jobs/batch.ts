@@ -9,6 +9,8 @@ import { addKeys, addScript, addScriptSha } from './add-script.ts'
  */
 const maxJobs = 128
 const maxBytes = 1024 ** 2
+/** Smaller ones are not worth a call of their own while others wait. */
+const minBatch = 16
 /** How finely the deadline is kept. */
 const sweepMs = 50
 
@@ -37,6 +39,8 @@ export class Batch {
   readonly #keys: readonly string[]
   #waiting: Pending[] = []
   #inFlight: Pending[] = []
+  /** Size of the batch before. */
+  #last = 0
   #scheduled = false
   #sweeper: NodeJS.Timeout | undefined
   #drained: (() => void)[] = []
@@ -88,13 +92,17 @@ export class Batch {
   }
 
   #take(): Pending[] {
+    // Half of what waits and of what went before: taking everything would make senders that wait for their answer move in
+    // two crowds, one of which is always answered at once and then idle. Batches of one size keep both sides at work.
+    const most = Math.min(maxJobs, Math.max(minBatch, Math.ceil((this.#waiting.length + this.#last) / 2)))
     let bytes = 0
     let count = 0
     for (const { args } of this.#waiting) {
       bytes += args[1].length
-      if (count > 0 && (count === maxJobs || bytes > maxBytes)) break
+      if (count > 0 && (count === most || bytes > maxBytes)) break
       count += 1
     }
+    this.#last = count
     return this.#waiting.splice(0, count)
   }
 

@@ -8,7 +8,7 @@ import { validate } from '../define/schema.ts'
 import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { addArguments } from './add-script.ts'
+import { addArguments, optionsPacker } from './add-script.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, type JobMeta } from './bull.ts'
 import { createJobIds } from './job-id.ts'
@@ -25,6 +25,13 @@ export type ProducerOptions = {
   readonly refusal: () => string | undefined
 }
 
+/** What is the same for all jobs of a queue. */
+type Lane = {
+  readonly batch: Batch
+  readonly packOptions: (own: object) => Buffer
+  readonly keyPrefix: string
+}
+
 const dayMs = 86_400_000
 
 /**
@@ -34,7 +41,7 @@ const dayMs = 86_400_000
 export class Producer {
   readonly name = 'producer'
   readonly #options: ProducerOptions
-  readonly #lanes: Map<string, { readonly batch: Batch; readonly options: object; readonly keyPrefix: string }>
+  readonly #lanes: Map<string, Lane>
   readonly #nextId = createJobIds()
 
   constructor(options: ProducerOptions) {
@@ -44,7 +51,7 @@ export class Producer {
         queue.name,
         {
           batch: new Batch({ ...options, queue: queue.name }),
-          options: bullJobOptions(queue),
+          packOptions: optionsPacker(bullJobOptions(queue)),
           keyPrefix: `${options.prefix}:${queue.name}:`,
         },
       ]),
@@ -108,7 +115,7 @@ export class Producer {
         name,
         timestamp: Date.now(),
         json,
-        options: dedupe ? { ...lane.options, de: dedupe, meta } : { ...lane.options, meta },
+        options: lane.packOptions(dedupe ? { de: dedupe, meta } : { meta }),
         dedupeId: dedupe?.id,
       }),
     )

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineQueue } from '../../src/define/queue.ts'
-import { addArguments, addKeys, addScript, addScriptSha } from '../../src/jobs/add-script.ts'
+import { addArguments, addKeys, addScript, addScriptSha, optionsPacker } from '../../src/jobs/add-script.ts'
 import { bullJobOptions } from '../../src/jobs/bull.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -54,6 +54,7 @@ type Added = {
 /** As the producer calls it. */
 function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.client): Promise<unknown> {
   const keys = addKeys(prefix, name)
+  const packOptions = optionsPacker(bullJobOptions(queue))
   const args = jobs.flatMap(({ id, name: title = name, data = {}, dedupe, meta = {}, at = Date.now() }) =>
     addArguments({
       keyPrefix: `${prefix}:${name}:`,
@@ -61,11 +62,11 @@ function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.c
       name: title,
       timestamp: at,
       json: JSON.stringify(data),
-      options: { ...bullJobOptions(queue), ...(dedupe ? { de: dedupe } : {}), meta },
+      options: packOptions({ ...(dedupe ? { de: dedupe } : {}), meta }),
       dedupeId: dedupe?.id,
     }),
   )
-  return client.eval(addScript, keys.length, ...keys, ...args)
+  return client.eval(addScript, optionsPacker, keys.length, ...keys, ...args)
 }
 
 async function addTheirs(bull: BullQueue, { id, name: title = name, data = {}, dedupe, meta = {}, at }: Added) {
