@@ -23,7 +23,7 @@ import type { Logger } from './observe/log.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { apiKeysOf, type Generated, rememberUrl, sourcesOf } from './ops/first-start.ts'
 import { readiness } from './ops/readiness.ts'
-import { checkStore, connect, disconnect, untilReady } from './redis/store.ts'
+import { checkStore, connect, disconnect, durabilityOf, untilReady } from './redis/store.ts'
 import { Stores } from './redis/stores.ts'
 
 /*
@@ -36,7 +36,7 @@ export type Service = {
   readonly name: string
   start?(): Promise<void>
   /** Take nothing new. Called on all before the first is stopped. */
-  quiet?(): void
+  quiet?(deadline: number): void
   stop(deadline: number): Promise<void>
 }
 
@@ -89,12 +89,12 @@ export async function startApp(options: AppOptions): Promise<App> {
 
     // — stores
     const stores = await run(new Stores(config, options))
-    for (const role of ['queue', 'cache'] as const) {
+    // Only pages need the cache: without it workers go on.
+    for (const role of has('http') ? (['queue', 'cache'] as const) : (['queue'] as const)) {
       const facts = await checkStore(stores.address(role), role, { ...config, onWait: options.onProgress })
-      if (role === 'queue' && !facts.aof)
-        log.warn(
-          'the queue store has no append-only file: a 2xx does not survive its restart; redis-cli CONFIG SET appendonly yes',
-        )
+      if (role === 'cache') continue
+      const { kept, detail } = durabilityOf(facts, config.durability)
+      if (!kept) log.warn(`DURABILITY=${config.durability} is not kept: ${detail}`)
     }
     const open = async (address: StoreAddress, purpose: 'producer' | 'consumer' | 'reader', timeoutMs?: number) => {
       const redis = connect(address, purpose, {
@@ -141,7 +141,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             prefix: config.keyPrefix,
             log,
             metrics,
-            enqueue: producer.enqueue,
+            enqueue: producer.enqueueFromWorker,
             settings: settings.get(worker),
           }),
         )
@@ -215,15 +215,15 @@ function group(name: string, services: readonly Service[]): Service {
   return {
     name,
     start: async () => void (await Promise.all(services.map((service) => service.start?.()))),
-    quiet: () => {
-      for (const service of services) service.quiet?.()
+    quiet: (deadline) => {
+      for (const service of services) service.quiet?.(deadline)
     },
     stop: async (deadline) => void (await Promise.all(services.map((service) => service.stop(deadline)))),
   }
 }
 
 async function stopAll(services: readonly Service[], deadline: number, log: Logger): Promise<void> {
-  for (const service of services) service.quiet?.()
+  for (const service of services) service.quiet?.(deadline)
   for (const service of [...services].reverse()) {
     try {
       await service.stop(deadline)

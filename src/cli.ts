@@ -215,6 +215,6 @@ try {
     // What the table says to do is meant for HTTP clients, except where it is about the store.
     const todo = error instanceof MillraceError && error.code.startsWith('store-') ? `. ${error.todo}` : ''
     console.error(lines.join('\n') + todo)
-    process.exitCode = error instanceof ConfigError ? 78 : 1
+    process.exitCode = 1
   }
 }

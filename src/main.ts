@@ -21,6 +21,7 @@ Settings are environment variables: docs/settings.md. Tools: npm run cli -- --he
 /** After the grace the process ends in any case: whatever is still running has been given back or never finishes. */
 const lastResortMs = 2_000
 const slowMs = 1_000
+const sameSignalMs = 1_000
 
 async function main(): Promise<void> {
   const flags = readFlags()
@@ -30,10 +31,13 @@ async function main(): Promise<void> {
   for (const line of definitions.ignored) log.warn(line)
 
   let app: App | undefined
-  let signals = 0
+  let firstSignalAt = 0
   const onSignal = (signal: NodeJS.Signals) => {
-    signals += 1
-    if (signals > 1) return end(128 + (signal === 'SIGINT' ? 2 : 15), `${signal} again: ending at once`)
+    // A terminal sends Ctrl-C to everybody in it, and npm hands it on: the same wish, twice within milliseconds.
+    if (firstSignalAt > 0 && Date.now() - firstSignalAt < sameSignalMs) return
+    const isSecond = firstSignalAt > 0
+    firstSignalAt ||= Date.now()
+    if (isSecond) return end(128 + (signal === 'SIGINT' ? 2 : 15), `${signal} again: ending at once`)
     const deadline = Date.now() + config.shutdownGraceMs
     log.info({ graceMs: config.shutdownGraceMs }, `${signal}: finishing what is in hand; a second one ends at once`)
     setTimeout(() => end(1, 'did not stop within SHUTDOWN_GRACE'), config.shutdownGraceMs + lastResortMs).unref()
@@ -70,6 +74,7 @@ async function main(): Promise<void> {
 function announce({ url, keys, sources }: App): void {
   const lines = ['', `  Dashboard     ${url}/dashboard`, `  Slack events  ${url}/hooks/slack`]
   if (keys.made) lines.push(`  Admin key     ${keys.made}`, `                (shown this once; kept in ${keys.file})`)
+  else if (keys.isOurs) lines.push(`  Admin key     in ${keys.file}`)
   if (sources.made)
     lines.push(
       '',

@@ -71,7 +71,9 @@ export function apiRoutes({
         enqueue(queue, payload, {
           ...(tenant === undefined ? {} : { tenant }),
           // By tenant, so that nobody can make another's jobs look like duplicates by guessing a key.
-          ...(key === undefined ? {} : { dedupeKey: JSON.stringify([tenant ?? '*', key, part]) }),
+          ...(key === undefined
+            ? {}
+            : { dedupeKey: JSON.stringify([tenant ?? '*', key, part]), dedupeFor: '24h' as const }),
         })
       const { body } = request
       if (!Array.isArray(body)) {

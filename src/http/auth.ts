@@ -4,8 +4,8 @@ import { MillraceError } from '../errors.ts'
 
 declare module 'express-session' {
   interface SessionData {
-    /** sha256 of the key that was used to sign in. Only the hash, so that a read of the store gives no access. */
-    keyHash: string
+    /** Which key was used to sign in, by a name that neither gives nor signs anything: others read the store too. */
+    keyId: string
   }
 }
 
@@ -17,10 +17,12 @@ export type Caller = Pick<ApiKeyConfig, 'name' | 'role' | 'tenant'>
 /** Finds the caller of a request by its bearer key or its session. */
 export class Gatekeeper {
   readonly #keys: ReadonlyMap<string, ApiKeyConfig>
+  readonly #byId: ReadonlyMap<string, ApiKeyConfig>
 
   constructor(keys: readonly ApiKeyConfig[]) {
     // Looked up by hash: how long that takes tells nothing about how much of a guessed key is right.
     this.#keys = new Map(keys.map((key) => [key.hash, key]))
+    this.#byId = new Map(keys.map((key) => [keyId(key), key]))
   }
 
   byKey(key: string): ApiKeyConfig | undefined {
@@ -28,15 +30,12 @@ export class Gatekeeper {
   }
 
   caller(request: Request): Caller | undefined {
-    const { authorization } = request.headers
-    if (authorization !== undefined) {
-      // No falling back to the session: a request that says it has a key is exempt from the same-origin check.
-      const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
-      return bearer === undefined ? undefined : this.byKey(bearer)
-    }
-    const hash = request.session?.keyHash
+    const bearer = bearerOf(request)
+    // No falling back to the session: a request with a key is exempt from the same-origin check.
+    if (bearer !== undefined) return this.byKey(bearer)
+    const id = request.session?.keyId
     // Asked anew each time, so that taking a key away ends its sessions.
-    return hash === undefined ? undefined : this.#keys.get(hash)
+    return id === undefined ? undefined : this.#byId.get(id)
   }
 
   /** Express middleware: lets callers of at least this role pass. Throws `unauthorized`, `forbidden`. */
@@ -52,6 +51,15 @@ export class Gatekeeper {
     if (!caller) throw new MillraceError('unauthorized')
     return caller
   }
+}
+
+/** The key of `Authorization: Bearer <key>`. Other schemes may be a proxy's, which browsers answer by themselves. */
+export function bearerOf(request: Request): string | undefined {
+  return /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1]
+}
+
+export function keyId(key: ApiKeyConfig): string {
+  return hashKey(`id:${key.hash}`)
 }
 
 export function requireRole(caller: Caller, role: ApiRole): void {

@@ -7,7 +7,7 @@ import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { summarizeQueue } from '../jobs/inspect.ts'
 import type { Check } from '../observe/check.ts'
-import { boardRole, type Caller, type Gatekeeper, requireRole } from './auth.ts'
+import { boardRole, type Caller, type Gatekeeper, keyId, requireRole } from './auth.ts'
 import { overviewPage, signInPage } from './dashboard-pages.ts'
 
 /** Wrong keys from one address in a minute. Keys are long; this keeps a script from filling the log. */
@@ -50,7 +50,7 @@ export function dashboardRoutes({
     await new Promise<void>((resolve, reject) =>
       request.session.regenerate((error) => (error ? reject(storeError(error)) : resolve())),
     )
-    request.session.keyHash = found.hash
+    request.session.keyId = keyId(found)
     await new Promise<void>((resolve, reject) =>
       request.session.save((error) => (error ? reject(storeError(error)) : resolve())),
     )
@@ -124,7 +124,7 @@ function askToSignIn(request: Request, response: Response): void {
 
 /** Only a path on this server, or sign-in could be used to send people elsewhere. */
 function localPath(value: unknown): string {
-  return typeof value === 'string' && /^\/dashboard(?:[/?]|$)/.test(value) && !value.includes('\\')
+  return typeof value === 'string' && /^\/dashboard(?!\/sign-)(?:[/?]|$)/.test(value) && !value.includes('\\')
     ? value
     : '/dashboard'
 }

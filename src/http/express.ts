@@ -35,7 +35,7 @@ export function createExpress({
     app.use('/dashboard', sameOrigin)
     // Without a session there is nothing that another site could make use of: who has no key is told so.
     app.use('/api', (request, response, next) =>
-      request.session.keyHash === undefined ? next() : sameOrigin(request, response, next),
+      request.session.keyId === undefined ? next() : sameOrigin(request, response, next),
     )
     app.use('/api', api)
     app.use('/dashboard', dashboard)

@@ -18,6 +18,8 @@ export function problemOf(
     headers: {
       'Content-Type': 'application/problem+json',
       'Cache-Control': 'no-store',
+      // RFC 9110 wants a 401 to name a scheme.
+      ...(status === 401 ? { 'WWW-Authenticate': error.code === 'unauthorized' ? 'Bearer' : 'Signature' } : {}),
       ...(error.retryAfter === undefined && status !== 503 ? {} : { 'Retry-After': String(error.retryAfter ?? 2) }),
       ...more.headers,
     },

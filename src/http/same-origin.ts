@@ -1,5 +1,6 @@
 import type { NextFunction, Request, Response } from 'express'
 import { MillraceError } from '../errors.ts'
+import { bearerOf } from './auth.ts'
 
 /**
  * Refuses changes that another site makes a browser send. Requests with a bearer key pass: no browser adds one by itself.
@@ -10,7 +11,7 @@ export function sameOrigin(request: Request, _response: Response, next: NextFunc
   const isRead = ['GET', 'HEAD', 'OPTIONS'].includes(request.method)
   const site = request.headers['sec-fetch-site']
   const isSame = site === undefined ? hostOf(request.headers.origin) === request.headers.host : site === 'same-origin'
-  if (!isRead && !isSame && request.headers.authorization === undefined) throw new MillraceError('cross-origin')
+  if (!isRead && !isSame && bearerOf(request) === undefined) throw new MillraceError('cross-origin')
   next()
 }
 

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Express } from 'express'
 import { type ErrorCode, MillraceError } from '../errors.ts'
@@ -25,6 +25,7 @@ export class HttpServer {
   readonly #connections = new Set<Socket>()
   /** Connections whose request has not been answered yet. */
   readonly #busy = new Map<Socket, number>()
+  readonly #latest = new WeakMap<Socket, IncomingMessage>()
   #draining = false
 
   constructor(options: { host: string; port: number; express: Express; hooks: Hooks | undefined }) {
@@ -39,7 +40,13 @@ export class HttpServer {
       },
       (request, response) => this.#dispatch(request, response),
     )
-    this.#server.on('clientError', onClientError)
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+      // What is wrong belongs to the next request when the last one is complete: with that one's answer still under way,
+      // another would be taken for it.
+      const isNext = this.#busy.has(socket) && this.#latest.get(socket)?.complete === true
+      if (isNext) socket.destroy()
+      else onClientError(error, socket)
+    })
     this.#server.on('connection', (socket) => {
       this.#connections.add(socket)
       socket.once('close', () => this.#connections.delete(socket))
@@ -74,7 +81,7 @@ export class HttpServer {
     this.#draining = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const socket of this.#connections) if (!this.#busy.has(socket)) socket.destroy()
-    const patience = Math.min(requestMs, Math.max(0, deadline - Date.now()))
+    const patience = Math.min(requestMs, Math.max(0, (deadline - Date.now()) / 2))
     const timer = setTimeout(() => this.#server.closeAllConnections(), patience)
     await closed
     clearTimeout(timer)
@@ -82,6 +89,7 @@ export class HttpServer {
 
   #dispatch(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
+    this.#latest.set(socket, request)
     // Counted, because a sender may pipeline.
     this.#busy.set(socket, (this.#busy.get(socket) ?? 0) + 1)
     response.once('close', () => {
@@ -118,7 +126,7 @@ function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
         : 'malformed-request'
   const { status, body } = problemOf(new MillraceError(code))
   const head = [
-    `HTTP/1.1 ${status} ${code}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/problem+json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',

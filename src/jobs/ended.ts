@@ -27,3 +27,15 @@ export function outcomeName(ended: Ended, decision: Decision): string {
   if (ended.kind !== 'failed') return ended.kind
   return decision.do === 'retry' ? 'retried' : 'dead'
 }
+
+/** What cannot be stored must not undo work that is done: then the job completes without a result. */
+export function storable(result: unknown, onLost: (error: unknown) => void): unknown {
+  if (typeof result !== 'object' && typeof result !== 'bigint') return result
+  try {
+    JSON.stringify(result)
+    return result
+  } catch (error) {
+    onLost(error)
+    return undefined
+  }
+}

@@ -31,10 +31,15 @@ export class Janitor {
 
   start(): Promise<void> {
     this.#stopped = false
+    let isRunning = false
     this.#timer = setInterval(() => {
-      this.#round = this.clean().catch((error) =>
-        this.#log.warn({ err: error }, 'could not remove old jobs; trying again in a minute'),
-      )
+      if (isRunning) return
+      isRunning = true
+      this.#round = this.clean()
+        .catch((error) => this.#log.warn({ err: error }, 'could not remove old jobs; trying again in a minute'))
+        .finally(() => {
+          isRunning = false
+        })
     }, everyMs)
     return Promise.resolve()
   }

@@ -69,6 +69,12 @@ export class Producer {
    * `dedupeKey` may be repeated without doubt.
    */
   readonly enqueue: Enqueue = async (queue, payload, options = {}) => {
+    this.#refuseWhenFull()
+    return this.enqueueFromWorker(queue, payload, options)
+  }
+
+  /** As {@link enqueue}, above the watermark too: a worker that may not finish its job would keep the store full. */
+  readonly enqueueFromWorker: Enqueue = async (queue, payload, options = {}) => {
     const json = stringify(queue, payload)
     // What is checked is what will be read back: a Date, say, is a text by then.
     await validate(queue.payload, JSON.parse(json), `job for '${queue.name}'`)
@@ -82,8 +88,9 @@ export class Producer {
    * Stores a job for an event, once within `windowMs` for each queue. The payload has been checked by the caller.
    * A duplicate of an event whose job is dead revives that job: whoever sends it again wants it done.
    */
-  readonly enqueueEvent = (queue: AnyQueue, event: SourceEvent, windowMs: number): Promise<Enqueued> =>
-    this.#store(
+  readonly enqueueEvent = async (queue: AnyQueue, event: SourceEvent, windowMs: number): Promise<Enqueued> => {
+    this.#refuseWhenFull()
+    return this.#store(
       queue,
       event.json,
       { id: `${event.source}-${event.id}`, ttl: windowMs },
@@ -96,6 +103,7 @@ export class Producer {
         },
       },
     )
+  }
 
   async #store(
     queue: AnyQueue,
@@ -105,8 +113,6 @@ export class Producer {
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
-    const refusal = this.#options.refusal()
-    if (refusal !== undefined) throw new MillraceError('store-unavailable', refusal, { retryAfter: 5 })
     const mine = this.#nextId()
     const id = await lane.batch.add(
       addArguments({
@@ -125,6 +131,11 @@ export class Producer {
     }
     await this.#reviveIfDead(queue, id)
     return { id, duplicate: true }
+  }
+
+  #refuseWhenFull(): void {
+    const refusal = this.#options.refusal()
+    if (refusal !== undefined) throw new MillraceError('store-unavailable', refusal, { retryAfter: 5 })
   }
 
   async #reviveIfDead(queue: AnyQueue, id: string): Promise<void> {

@@ -12,11 +12,13 @@ import { validate } from '../define/schema.ts'
 import type { AnyWorker, Enqueue, Job } from '../define/worker.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { backoffMs } from '../policy/backoff.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
 import { bullKeep, metaOf } from './bull.ts'
 import { AttemptContext } from './context.ts'
-import { dropped, errorOf, outcomeName } from './ended.ts'
+import { dropped, errorOf, outcomeName, storable } from './ended.ts'
+import { untilPointless } from './patience.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -30,9 +32,6 @@ const stalledCheckMs = 10_000
 const maxStalls = 2
 /** A store that refuses writes is asked again after this. BullMQ would ask without any pause: 9,000 errors a second. */
 const refusedPauseMs = 2_000
-
-/** A stop waits this long for a store that is away. */
-const awayMs = 500
 
 export type RunnerOptions = {
   readonly worker: AnyWorker
@@ -62,6 +61,7 @@ export class Runner {
   }
   #bull: BullWorker | undefined
   #closing: Promise<void> | undefined
+  #interruptTimer: NodeJS.Timeout | undefined
   #refused = false
 
   constructor(options: RunnerOptions) {
@@ -105,41 +105,27 @@ export class Runner {
     bull.run().catch((error) => this.#onError(error))
   }
 
-  /** Takes no more jobs, from this moment on. */
-  quiet(): void {
-    this.#closing ??= this.#bull?.close()
-  }
-
-  /** Waits for the jobs in hand; shortly before the deadline they are told to stop and go back. */
-  async stop(deadline: number): Promise<void> {
-    this.quiet()
-    if (!this.#closing) return
+  /** Takes no more jobs, from this moment on. Shortly before the deadline those in hand are told to stop and go back. */
+  quiet(deadline: number): void {
+    if (this.#closing || !this.#bull) return
+    this.#closing = this.#bull.close()
     // Half of a short grace, a couple of seconds of a long one: time to settle and to put the jobs back.
     const left = deadline - Date.now()
-    const interrupt = setTimeout(() => this.#interrupt(), Math.max(0, left - Math.min(2_500, left / 2)))
-    const abandoned = this.#untilPointless(deadline)
-    await Promise.race([this.#closing, abandoned.promise])
-    clearTimeout(interrupt)
-    abandoned.cancel()
+    this.#interruptTimer = setTimeout(() => this.#interrupt(), Math.max(0, left - Math.min(2_500, left / 2)))
   }
 
-  /**
-   * BullMQ waits for the store without limit. Past the deadline, or with nothing in hand and the store away, there is
-   * nothing to wait for: what could not be finished comes back when its lock has run out.
-   */
-  #untilPointless(deadline: number): { promise: Promise<void>; cancel: () => void } {
-    let timer: NodeJS.Timeout | undefined
-    let awaySince = Number.POSITIVE_INFINITY
-    const promise = new Promise<void>((resolve) => {
-      timer = setInterval(() => {
-        const isAway = this.#options.redis.status !== 'ready' && this.#inHand.size === 0
-        awaySince = isAway ? Math.min(awaySince, Date.now()) : Number.POSITIVE_INFINITY
-        if (Date.now() < deadline && Date.now() - awaySince < awayMs) return
-        this.#log.warn('stopped without the store; what was in hand is taken back by others when its lock has run out')
-        resolve()
-      }, 50)
+  /** Waits for the jobs in hand. */
+  async stop(deadline: number): Promise<void> {
+    this.quiet(deadline)
+    if (!this.#closing) return
+    const abandoned = untilPointless({
+      deadline,
+      isAway: () => this.#options.redis.status !== 'ready' && this.#inHand.size === 0,
     })
-    return { promise, cancel: () => clearInterval(timer) }
+    const gaveUp = await Promise.race([this.#closing.then(() => false), abandoned.promise])
+    if (gaveUp) this.#log.warn('stopped without the store; others take back what was in hand when its lock has run out')
+    clearTimeout(this.#interruptTimer)
+    abandoned.cancel()
   }
 
   /** Whether jobs of this queue are being fetched: what BullMQ's isRunning() does not know of a lost connection. */
@@ -171,7 +157,7 @@ export class Runner {
 
     let ended: Ended
     let result: unknown
-    const unfit: { error?: unknown } = {}
+    const unfit = { isUnfit: false }
     try {
       result = await attempt.run(() => this.#handle(bullJob, attempt, unfit), worker.timeoutMs)
       ended = isDefer(result)
@@ -185,7 +171,7 @@ export class Runner {
       ended =
         attempt.aborted?.because === 'shutdown'
           ? { kind: 'interrupted' }
-          : { kind: error === unfit.error ? 'unfit' : 'failed', error }
+          : { kind: unfit.isUnfit ? 'unfit' : 'failed', error }
     } finally {
       this.#inHand.delete(id)
     }
@@ -193,13 +179,21 @@ export class Runner {
     const decision = decide(ended, bullJob.attemptsMade + 1, queue.retry, this.#options.random ?? Math.random)
     const reason = isDefer(result) || isDrop(result) ? result.reason : undefined
     this.#report(bullJob, ended, decision, performance.now() - started, reason)
-    return this.#carryOut(bullJob, token, ended, decision, result)
+    return this.#carryOut(
+      bullJob,
+      token,
+      ended,
+      decision,
+      storable(result, (error) =>
+        this.#log.warn({ job: bullJob.id, err: error }, 'the result is not JSON and was not kept'),
+      ),
+    )
   }
 
-  #handle(bullJob: BullJob, attempt: Attempt, unfit: { error?: unknown }): Promise<unknown> | unknown {
+  #handle(bullJob: BullJob, attempt: Attempt, unfit: { isUnfit: boolean }): Promise<unknown> | unknown {
     const { worker, settings } = this.#options
     const refuse = (error: unknown): never => {
-      unfit.error = error
+      unfit.isUnfit = true
       throw error
     }
     let payload: unknown
@@ -264,7 +258,9 @@ export class Runner {
   /** BullMQ asks here how long to wait: -1 for never. */
   #backoff(bullJob: BullJob | undefined): number {
     const decision = bullJob && this.#decisions.get(bullJob)
-    return decision?.do === 'retry' ? decision.inMs : -1
+    if (decision?.do === 'bury') return -1
+    // Without a decision it was not the handler that failed but what came after it: never a reason to give a job up.
+    return decision?.do === 'retry' ? decision.inMs : backoffMs(this.#options.worker.queue.retry, 1, Math.random)
   }
 
   #report(bullJob: BullJob, ended: Ended, decision: Decision, ms: number, reason: string | undefined): void {

@@ -12,17 +12,20 @@ export type Generated<T> = {
   readonly value: T
   /** The secret itself, if it was made just now. */
   readonly made: string | undefined
+  /** Whether it is the one of this DATA_DIR, and not configured. */
+  readonly isOurs: boolean
   readonly file: string
 }
 
 /** The keys that are configured, or the one admin key of this DATA_DIR. */
 export function apiKeysOf(config: Config): Generated<readonly ApiKeyConfig[]> {
   const file = join(config.dataDir, 'admin-key')
-  if (config.apiKeys.length > 0) return { value: config.apiKeys, made: undefined, file }
+  if (config.apiKeys.length > 0) return { value: config.apiKeys, made: undefined, isOurs: false, file }
   const { secret, isNew } = secretFile(file, () => `mr_${randomBytes(32).toString('base64url')}`)
   return {
     value: [{ hash: hashKey(secret), name: 'admin', role: 'admin', tenant: '*' }],
     made: isNew ? secret : undefined,
+    isOurs: true,
     file,
   }
 }
@@ -30,11 +33,12 @@ export function apiKeysOf(config: Config): Generated<readonly ApiKeyConfig[]> {
 /** The sources that are configured, or a local one for trying things out: real Slack does not know its secret. */
 export function sourcesOf(config: Config): Generated<readonly SourceConfig[]> {
   const file = join(config.dataDir, 'slack-signing-secret')
-  if (config.sources.length > 0) return { value: config.sources, made: undefined, file }
+  if (config.sources.length > 0) return { value: config.sources, made: undefined, isOurs: false, file }
   const { secret, isNew } = secretFile(file, () => randomBytes(16).toString('hex'))
   return {
     value: [{ name: 'slack', type: 'slack', secrets: [secret], tenant: undefined }],
     made: isNew ? secret : undefined,
+    isOurs: true,
     file,
   }
 }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import type { Durability } from '../config.ts'
 import { renderConf } from './conf.ts'
@@ -54,13 +54,16 @@ class ManagedServer {
   /** SIGTERM lets redis-server write what it has; after the deadline it is killed, which its append-only file survives. */
   async stop(): Promise<void> {
     this.#stopping = true
-    if (this.#pid) signal(this.#pid, 'SIGTERM')
+    let isOver = false
+    const over = (this.#watch ?? Promise.resolve()).then(() => {
+      isOver = true
+    })
     const deadline = Date.now() + stopMs
-    while (this.#pid && isAlive(this.#pid)) {
-      if (Date.now() > deadline) signal(this.#pid, 'SIGKILL')
-      await pause(10)
+    // Again and again, because a server that is just being started or adopted has no pid yet.
+    while (!isOver) {
+      if (this.#pid) signal(this.#pid, Date.now() > deadline ? 'SIGKILL' : 'SIGTERM')
+      await Promise.race([over, pause(50)])
     }
-    await this.#watch
   }
 
   /** Start or adopt, watch, and again when it has died; the wait grows while it dies at once. */
@@ -85,7 +88,8 @@ class ManagedServer {
       this.#log(`${this.name}: adopted redis-server ${this.#pid}`)
       return
     }
-    const left = pidFromFile(this.#place.pid(this.name), this.#place.conf(this.name))
+    if (this.#stopping && found.state === 'absent') return
+    const left = pidFromFile(this.#place, this.name)
     if (left) {
       this.#pid = left
       if (found.state === 'silent') return // it hangs, but it is there: wait for it rather than start a second one
@@ -142,16 +146,25 @@ class ManagedServer {
 async function main(): Promise<void> {
   const place = placeOf(process.argv[2] ?? '')
   preparePlace(place)
-  const log = (line: string) => writeFileSync(place.keeperLog, `${new Date().toISOString()} ${line}\n`, { flag: 'a' })
+  const log = (line: string) => {
+    try {
+      writeFileSync(
+        place.keeperLog,
+        `${new Date().toISOString()} ${line}
+`,
+        { flag: 'a' },
+      )
+    } catch {
+      // A full disk: the servers matter more than a line about them.
+    }
+  }
   const lock = createServer((socket) => socket.destroy())
   const isMine = await listen(lock, place.lockAddress)
   if (!isMine) process.exit(3)
   log(`keeper ${process.pid} started`)
 
   for (const store of storeNames)
-    writeFileSync(place.conf(store), renderConf(store, place, (process.argv[3] ?? 'always') as Durability), {
-      mode: 0o600,
-    })
+    writeConf(place.conf(store), renderConf(store, place, (process.argv[3] ?? 'always') as Durability), log)
   const servers = storeNames.map((name) => new ManagedServer(name, place, log))
   const claims = new Set<Socket>()
   const tell = (socket: Socket) => {
@@ -202,6 +215,16 @@ async function main(): Promise<void> {
   process.on('SIGTERM', () => void stop('SIGTERM'))
 }
 
+/** In one step: a full disk must not leave half a file behind. With an older one there the servers start all the same. */
+function writeConf(path: string, text: string, log: (line: string) => void): void {
+  try {
+    writeFileSync(`${path}.new`, text, { mode: 0o600 })
+    renameSync(`${path}.new`, path)
+  } catch (error) {
+    log(`${path} was not written: ${(error as Error).message}`)
+  }
+}
+
 function listen(server: ReturnType<typeof createServer>, address: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
@@ -212,16 +235,16 @@ function listen(server: ReturnType<typeof createServer>, address: string): Promi
 }
 
 /** The pid in a store's pid file, if that process lives and was started with this store's configuration. */
-function pidFromFile(pidFile: string, conf: string): number {
+function pidFromFile(place: Place, store: StoreName): number {
   try {
-    const pid = Number(readFileSync(pidFile, 'utf8'))
+    const pid = Number(readFileSync(place.pid(store), 'utf8'))
     if (!pid || !isAlive(pid)) return 0
     if (process.platform !== 'linux') return pid
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-    // redis-server rewrites its title to "redis-server unixsocket:PATH", so either text identifies it.
-    return /redis-server|valkey-server/.test(command) && (command.includes(conf) || command.includes('unixsocket:'))
-      ? pid
-      : 0
+    // redis-server changes its title to "redis-server unixsocket:PATH". Numbers are used again: any other process, and any
+    // other store's server, is none of ours.
+    const isOurs = command.includes(`unixsocket:${place.socket(store)}`) || command.includes(place.conf(store))
+    return /redis-server|valkey-server/.test(command) && isOurs ? pid : 0
   } catch {
     return 0
   }

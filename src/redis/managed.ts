@@ -8,6 +8,10 @@ import { type Place, placeOf, type StoreName } from './place.ts'
 
 /** The redis-servers take up to this long to say something new, however much data they load. */
 const stuckMs = 30_000
+/** redis-server writes out what it has; that is a matter of moments, but for a slow disk. */
+const stopMs = 15_000
+/** Between tries to be watched over again. */
+const againMs = 2_000
 
 export type ManagedOptions = {
   readonly dataDir: string
@@ -45,13 +49,17 @@ export class ManagedStores {
     await this.#claim()
   }
 
-  /** Gives up the claim. When it was the last one, resolves after the servers have stopped. */
-  async stop(): Promise<void> {
+  /** Gives up the claim. When it was the last one, resolves after the servers have stopped, or at the deadline. */
+  async stop(deadline: number = Date.now() + stopMs): Promise<void> {
     this.#stopping = true
     const socket = this.#socket
     if (!socket || socket.destroyed) return
     await new Promise<void>((resolve) => {
-      socket.once('close', () => resolve())
+      const timer = setTimeout(() => socket.destroy(), Math.max(0, deadline - Date.now()))
+      socket.once('close', () => {
+        clearTimeout(timer)
+        resolve()
+      })
       socket.end()
     })
   }
@@ -60,13 +68,14 @@ export class ManagedStores {
     let last = 'no keeper answers'
     let deadline = Date.now() + stuckMs
     let spawned = 0
-    while (Date.now() < deadline) {
+    while (Date.now() < deadline && !this.#stopping) {
       const socket = await connect(this.#place.keeperSocket)
       if (socket) {
         const outcome = await this.#untilReady(socket, (detail) => {
           if (detail !== last) deadline = Date.now() + stuckMs
           last = detail
         })
+        if (outcome === 'ready' && this.#stopping) return void socket.end()
         if (outcome === 'ready') return this.#hold(socket)
         if (outcome === 'failed') throw new MillraceError('store-not-started', last)
       } else if (Date.now() - spawned > 1_000) {
@@ -76,7 +85,19 @@ export class ManagedStores {
       }
       await new Promise((resolve) => setTimeout(resolve, 15))
     }
+    if (this.#stopping) return
     throw new MillraceError('store-not-started', `${last}; see ${this.#place.keeperLog}`)
+  }
+
+  /** For as long as it takes: a disk that is full now may have room later. What is wrong meanwhile, readiness tells. */
+  async #claimAgain(): Promise<void> {
+    while (!this.#stopping) {
+      try {
+        return await this.#claim()
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, againMs))
+      }
+    }
   }
 
   #untilReady(socket: Socket, onDetail: (detail: string) => void): Promise<'ready' | 'gone' | 'failed'> {
@@ -113,12 +134,7 @@ export class ManagedStores {
     this.#socket = socket
     socket.removeAllListeners('close')
     socket.resume()
-    socket.once('close', () => {
-      if (this.#stopping) return
-      this.#claim().catch(() => {
-        // The stores themselves may still run. Whether they answer is what readiness tells.
-      })
-    })
+    socket.once('close', () => void this.#claimAgain())
   }
 }
 

@@ -185,6 +185,11 @@ function judge(facts: StoreFacts, role: 'queue' | 'cache', where: string, durabi
         'store-evicts',
         `${where} has maxmemory-policy ${facts.policy} and would drop jobs when full; set it: redis-cli CONFIG SET maxmemory-policy noeviction`,
       )
+    if (durability === 'waitaof' && !facts.aof)
+      throw new MillraceError(
+        'store-not-durable',
+        `${where} has no append-only file; redis-cli CONFIG SET appendonly yes`,
+      )
     if (durability === 'waitaof' && (major < 7 || (major === 7 && minor < 2)))
       throw new MillraceError(
         'store-not-durable',

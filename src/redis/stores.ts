@@ -22,8 +22,8 @@ export class Stores {
     await this.#managed?.start()
   }
 
-  async stop(): Promise<void> {
-    await this.#managed?.stop()
+  async stop(deadline?: number): Promise<void> {
+    await this.#managed?.stop(deadline)
   }
 
   address(role: StoreName): StoreAddress {

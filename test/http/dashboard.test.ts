@@ -85,7 +85,7 @@ describe('signing in', () => {
     const id = decodeURIComponent(cookie).split(':')[1]?.split('.')[0] ?? ''
     const key = `${app.prefix}:session:${id}`
     const value = await redis.client.get(key)
-    expect(value).toContain('keyHash')
+    expect(value).toContain('keyId')
     expect(value).not.toContain(adminKey)
     expect(await redis.client.pttl(key)).toBeGreaterThan(11 * 3_600_000)
   })
