@@ -1,4 +1,4 @@
-import { settingsOf, workersOf } from './app/workers.ts'
+import { settingsOf, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, StoreAddress } from './config.ts'
 import type { AnyQueue } from './define/queue.ts'
 import type { Enqueue } from './define/worker.ts'
@@ -82,6 +82,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     const has = (role: Config['roles'][number]) => config.roles.includes(role)
     const workers = workersOf(config, options.definitions)
     const settings = await settingsOf(workers, config)
+    for (const name of withoutWorker(options.definitions))
+      log.warn(`queue '${name}' has no worker; add workers/${name}.ts`)
     const keys = apiKeysOf(config)
     const sources = sourcesOf(config)
     const metrics = createMetrics()

@@ -22,7 +22,7 @@ import { openTools } from './tools.ts'
 const program = new Command('millrace')
   .description('Looks at queues, sends events, finds faults. Reads the same settings as npm start (docs/settings.md).')
   .exitOverride()
-  .showHelpAfterError('(--help shows what can be said)')
+  .showHelpAfterError('(run it with --help)')
 
 const json = () => new Option('--json', 'print JSON for programs')
 

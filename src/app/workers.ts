@@ -41,3 +41,8 @@ export async function settingsOf(
   if (lines.length > 0) throw new MillraceError('invalid-setting', lines.join('\n'))
   return settings
 }
+
+/** Queues whose jobs would wait for ever, as far as this checkout knows. */
+export function withoutWorker({ queues, workers }: Definitions): readonly string[] {
+  return queues.filter((queue) => !workers.some((worker) => worker.queue === queue)).map((queue) => queue.name)
+}

@@ -63,7 +63,7 @@ export type Handler<Q extends AnyQueue, Result, Settings = unknown> = (
 export type WorkerOptions<S extends AnySchema = Schema> = {
   /** Jobs in hand at once in one process. Default: 10. */
   concurrency?: number
-  /** Longest attempt: then the signal aborts and the attempt has failed. Default: '5m'. */
+  /** Longest attempt: then the signal aborts, and a second later the attempt has failed in any case. Default: '5m'. */
   timeout?: Duration
   /**
    * A schema of an object: the environment variables that the handler needs, e.g. `z.object({ SMTP_URL: z.url() })`. They

@@ -11,7 +11,7 @@ export function signInPage({ to, wrong = false }: { to: string; wrong?: boolean 
     'Sign in',
     html`<main class="sign-in"><section>
 <h1>Millrace</h1>
-<p class="soft">Sign in with an API key. The first start printed one.</p>
+<p class="soft">Sign in with an API key. Without API_KEYS there is one in DATA_DIR, in the file admin-key.</p>
 <form method="post" action="/dashboard/sign-in">
 <input type="hidden" name="to" value="${to}">
 <label>API key <input type="password" name="key" autocomplete="current-password" required autofocus></label>
