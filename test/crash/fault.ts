@@ -105,9 +105,12 @@ export async function runFault(
       'every job has run',
       90_000,
     )
-    const ran = runs(outputs.map((output) => output()))
     const ids = [...acknowledged]
     const keys = await redis.mget(ids.map((id) => `millrace:slack-events:de:slack-${id}`))
+    // Only a process that has ended has said everything: its last lines may still be in the pipe.
+    await stop(worker)
+    await stop(http)
+    const ran = runs(outputs.map((output) => output()))
     const lost = ids.filter((_, i) => !keys[i] || !ran.has(keys[i]))
     const twice = [...ran].filter(([, times]) => times > 1).map(([id]) => id)
     return {
