@@ -17,15 +17,18 @@ const lingerMs = 500
 
 export type Hooks = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
 
+type Connection = {
+  /** Counted, because a sender may pipeline. */
+  unanswered: number
+  latest: IncomingMessage | undefined
+}
+
 /** One port: /hooks/* goes to `hooks`, everything else to Express. */
 export class HttpServer {
   readonly name = 'http'
   readonly #options: { host: string; port: number; express: Express; hooks: Hooks | undefined }
   readonly #server: Server
-  readonly #connections = new Set<Socket>()
-  /** Connections whose request has not been answered yet. */
-  readonly #busy = new Map<Socket, number>()
-  readonly #latest = new WeakMap<Socket, IncomingMessage>()
+  readonly #connections = new Map<Socket, Connection>()
   #draining = false
 
   constructor(options: { host: string; port: number; express: Express; hooks: Hooks | undefined }) {
@@ -43,12 +46,13 @@ export class HttpServer {
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
       // What is wrong belongs to the next request when the last one is complete: with that one's answer still under way,
       // another would be taken for it.
-      const isNext = this.#busy.has(socket) && this.#latest.get(socket)?.complete === true
+      const { unanswered = 0, latest } = this.#connections.get(socket) ?? {}
+      const isNext = unanswered > 0 && latest?.complete === true
       if (isNext) socket.destroy()
       else onClientError(error, socket)
     })
     this.#server.on('connection', (socket) => {
-      this.#connections.add(socket)
+      this.#connections.set(socket, { unanswered: 0, latest: undefined })
       socket.once('close', () => this.#connections.delete(socket))
     })
   }
@@ -80,7 +84,7 @@ export class HttpServer {
     if (!this.#server.listening) return
     this.#draining = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const socket of this.#connections) if (!this.#busy.has(socket)) socket.destroy()
+    for (const [socket, { unanswered }] of this.#connections) if (unanswered === 0) socket.destroy()
     const patience = Math.min(requestMs, Math.max(0, (deadline - Date.now()) / 2))
     const timer = setTimeout(() => this.#server.closeAllConnections(), patience)
     await closed
@@ -89,15 +93,15 @@ export class HttpServer {
 
   #dispatch(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
-    this.#latest.set(socket, request)
-    // Counted, because a sender may pipeline.
-    this.#busy.set(socket, (this.#busy.get(socket) ?? 0) + 1)
-    response.once('close', () => {
-      const left = (this.#busy.get(socket) ?? 1) - 1
-      if (left > 0) return void this.#busy.set(socket, left)
-      this.#busy.delete(socket)
-      if (this.#draining) socket.end()
-    })
+    const connection = this.#connections.get(socket)
+    if (connection) {
+      connection.latest = request
+      connection.unanswered += 1
+      response.on('close', () => {
+        connection.unanswered -= 1
+        if (connection.unanswered === 0 && this.#draining) socket.end()
+      })
+    }
     if (this.#draining) response.setHeader('Connection', 'close')
     const { hooks, express } = this.#options
     const url = request.url ?? '/'

@@ -12,13 +12,19 @@ const { addStandardJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scrip
  *
  * A pipeline of single adds is split by redis-server into pieces of 16 KB (its read buffer), and with
  * `appendfsync always` each piece costs an fsync. One call is one command: one fsync for the whole batch, and one
- * command to encode and one reply to read here. The Lua text is BullMQ's, unchanged, as the body of a function whose
- * parameters take the place of KEYS and ARGV; a test compares what it stores with what Queue.add stores.
+ * command to encode and one reply to read here. The Lua text is BullMQ's, as the body of a function whose parameters take
+ * the place of KEYS and ARGV, with its own functions moved in front of it: making two dozen of them anew for each job
+ * costs a sixth of the call (measured: 34 against 29 µs for a job). A test compares what it stores with what Queue.add
+ * stores.
  */
 
+const { functions, body } = splitLua(addStandardJob.content)
+
 /** KEYS: as in BullMQ's addStandardJob. ARGV: for each job packed arguments, data, packed options. Returns a list of ids. */
-export const addScript = `local function add(KEYS, ARGV)
-${addStandardJob.content}
+export const addScript = `local rcall = redis.call
+${functions}
+local function add(KEYS, ARGV)
+${body}
 end
 local ids = {}
 for i = 1, #ARGV, 3 do
@@ -70,4 +76,17 @@ export function addArguments(job: {
     job.json,
     job.options,
   ]
+}
+
+/**
+ * BullMQ's functions stand at the margin and end with an `end` there; they use nothing of the script's but `rcall`. One
+ * that did would be a global variable to Lua, which Redis refuses, and so would the test that runs them all.
+ */
+function splitLua(text: string): { functions: string; body: string } {
+  const functions: string[] = []
+  const body = text.replace(/^local function [\s\S]*?^end[ \t]*$/gm, (whole) => {
+    functions.push(whole)
+    return ''
+  })
+  return { functions: functions.join('\n'), body }
 }

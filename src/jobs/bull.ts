@@ -28,17 +28,20 @@ export function openQueues(queues: readonly AnyQueue[], redis: Redis, prefix: st
 }
 
 /**
- * The queue's policy in BullMQ's words and units. It is stored with each job, so that engineers see it and a plain
- * BullMQ worker would honour it; our own runner applies the queue file as it is when the attempt ends.
+ * The queue's retry policy in BullMQ's words and units. It is stored with each job, so that engineers see it and a plain
+ * BullMQ worker would honour it; our own runner applies the queue file as it is when the attempt ends. How long finished
+ * jobs are kept is not stored with them: it would cost a tenth more of Redis' time for each add, and is the runner's and the
+ * janitor's business alone.
  */
 export function bullJobOptions(queue: AnyQueue) {
   return {
     attempts: queue.retry.attempts,
     backoff: { type: 'exponential', delay: queue.retry.baseMs, jitter: queue.retry.jitter },
-    removeOnComplete: bullKeep(queue.keep.completed),
-    removeOnFail: bullKeep(queue.keep.dead),
   }
 }
+
+/** BullMQ's word for removing no job at all. */
+export const keepAll = { count: -1 }
 
 /** BullMQ's KeepJobs counts age in seconds. */
 export function bullKeep(keep: Readonly<KeepPolicy>): { age: number; count: number } {

@@ -7,8 +7,8 @@ const everyMs = 60_000
 const perCall = 500
 
 /**
- * Removes finished jobs when their time is over. BullMQ does so only when another job of the same queue finishes, so a
- * queue that has gone quiet would keep its last ones, and their payloads, for ever.
+ * Removes finished jobs that are over age or count. Completed ones BullMQ removes as well, but only when another job of
+ * the same queue finishes: one that has gone quiet would keep its last ones, and their payloads, for ever.
  */
 export class Janitor {
   readonly name = 'janitor'
@@ -59,22 +59,26 @@ export class Janitor {
         ['completed', queue.keep.completed],
         ['failed', queue.keep.dead],
       ] as const) {
-        while (!this.#stopped && (await removeBefore(bull, state, now - keep.ageMs)) === perCall);
+        while (!this.#stopped && (await removeOld(bull, state, now - keep.ageMs, keep.count)) === perCall);
       }
     }
   }
 }
 
 /**
- * KEYS[1] set of finished jobs. ARGV[1] key prefix of the queue, [2] remove what finished before, [3] how many at most,
- * [4] '1' to forget deduplication keys as well. Returns how many were removed.
+ * KEYS[1] set of finished jobs. ARGV[1] key prefix of the queue, [2] remove what finished before, [3] and the oldest beyond
+ * this count, [4] how many at most, [5] '1' to forget deduplication keys as well. Returns how many were removed.
  * A script, because a job that is retried between reading and removing would otherwise lose its payload.
  */
-const removeBeforeScript = `
-local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
+const removeOldScript = `
+local old = redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[2])
+local excess = redis.call('ZCARD', KEYS[1]) - ARGV[3]
+local count = math.min(math.max(old, excess), tonumber(ARGV[4]))
+if count < 1 then return 0 end
+local ids = redis.call('ZRANGE', KEYS[1], 0, count - 1)
 for _, id in ipairs(ids) do
   local job = ARGV[1] .. id
-  if ARGV[4] == '1' then
+  if ARGV[5] == '1' then
     local dedupe = redis.call('HGET', job, 'deid')
     local key = dedupe and (ARGV[1] .. 'de:' .. dedupe)
     if key and redis.call('GET', key) == id then redis.call('DEL', key) end
@@ -88,7 +92,13 @@ return #ids`
  * Not BullMQ's clean(): that forgets a job's deduplication key along with it, and an event that is done would run again
  * within its window. Only a dead job's is forgotten here: when it comes again, somebody still wants it done.
  */
-async function removeBefore(bull: BullQueue, state: 'completed' | 'failed', time: number): Promise<number> {
-  const isDead = state === 'failed' ? '1' : '0'
-  return Number(await bull.redis.eval(removeBeforeScript, 1, bull.toKey(state), bull.toKey(''), time, perCall, isDead))
+async function removeOld(
+  bull: BullQueue,
+  state: 'completed' | 'failed',
+  before: number,
+  count: number,
+): Promise<number> {
+  const forget = state === 'failed' ? '1' : '0'
+  const [set, prefix] = [bull.toKey(state), bull.toKey('')]
+  return Number(await bull.redis.eval(removeOldScript, 1, set, prefix, before, count, perCall, forget))
 }

@@ -1,11 +1,4 @@
-import {
-  type BackoffOptions,
-  type Job as BullJob,
-  Worker as BullWorker,
-  DelayedError,
-  type KeepJobs,
-  WaitingError,
-} from 'bullmq'
+import { type BackoffOptions, type Job as BullJob, Worker as BullWorker, DelayedError, WaitingError } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { isDefer, isDrop } from '../define/outcome.ts'
 import { validate } from '../define/schema.ts'
@@ -15,10 +8,11 @@ import type { Metrics } from '../observe/metrics.ts'
 import { backoffMs } from '../policy/backoff.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
-import { bullKeep, metaOf } from './bull.ts'
+import { bullKeep, keepAll, metaOf } from './bull.ts'
 import { AttemptContext } from './context.ts'
 import { dropped, errorOf, outcomeName, storable } from './ended.ts'
 import { untilPointless } from './patience.ts'
+import { Tidying } from './tidying.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -52,13 +46,9 @@ export class Runner {
   readonly #inHand = new Map<string, Attempt>()
   /** What decide() said of a failed attempt, until BullMQ asks for the backoff. */
   readonly #decisions = new WeakMap<BullJob, Decision>()
-  /** The queue's policy in BullMQ's words; one object for all jobs, which nobody changes. */
-  readonly #policy: {
-    readonly attempts: number
-    readonly backoff: BackoffOptions
-    readonly removeOnComplete: KeepJobs
-    readonly removeOnFail: KeepJobs
-  }
+  /** The queue's policy in BullMQ's words; the same objects for all jobs, which nobody changes. */
+  readonly #backoffOptions: BackoffOptions = { type: 'millrace' }
+  readonly #tidying: Tidying
   #bull: BullWorker | undefined
   #closing: Promise<void> | undefined
   #interruptTimer: NodeJS.Timeout | undefined
@@ -68,13 +58,7 @@ export class Runner {
     this.#options = options
     this.name = `worker ${options.worker.queue.name}`
     this.#log = options.log.child({ queue: options.worker.queue.name })
-    const { retry, keep } = options.worker.queue
-    this.#policy = {
-      attempts: retry.attempts,
-      backoff: { type: 'millrace' },
-      removeOnComplete: bullKeep(keep.completed),
-      removeOnFail: bullKeep(keep.dead),
-    }
+    this.#tidying = new Tidying(bullKeep(options.worker.queue.keep.completed))
   }
 
   async start(): Promise<void> {
@@ -220,10 +204,11 @@ export class Runner {
 
   /** The queue file as it is now holds for every job, also for those that were stored under an older one. */
   #applyPolicy({ opts }: BullJob): void {
-    opts.attempts = this.#policy.attempts
-    opts.backoff = this.#policy.backoff
-    opts.removeOnComplete = this.#policy.removeOnComplete
-    opts.removeOnFail = this.#policy.removeOnFail
+    opts.attempts = this.#options.worker.queue.retry.attempts
+    opts.backoff = this.#backoffOptions
+    opts.removeOnComplete = this.#tidying.next()
+    // Dead ones are removed by the janitor, which forgets their deduplication keys as well.
+    opts.removeOnFail = keepAll
   }
 
   /** Decision → BullMQ's ways of ending an attempt, of which most are exceptions. */

@@ -1,10 +1,9 @@
 import { Worker } from 'bullmq'
-import { jobOptions, queueName } from './events.ts'
+import { queueName, retention } from './events.ts'
 
 /** The plain alternative: BullMQ's own worker, and a handler that does nothing. */
 
 const { path, concurrency } = JSON.parse(process.argv[2] ?? '{}') as { path: string; concurrency: number }
-const { removeOnComplete, removeOnFail } = jobOptions
 let handled = 0
 
 const worker = new Worker(
@@ -13,7 +12,7 @@ const worker = new Worker(
     handled += 1
     return { ok: true }
   },
-  { connection: { path, maxRetriesPerRequest: null }, concurrency, removeOnComplete, removeOnFail },
+  { connection: { path, maxRetriesPerRequest: null }, concurrency, ...retention },
 )
 worker.on('error', (error) => console.error(error))
 await worker.waitUntilReady()

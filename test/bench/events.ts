@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import slackEvents from '../../queues/slack-events.ts'
-import { bullJobOptions } from '../../src/jobs/bull.ts'
+import { bullJobOptions, bullKeep } from '../../src/jobs/bull.ts'
 
 /** What both sides agree on: the secret, the events, and the policy of the queue that takes them. */
 
@@ -8,8 +8,12 @@ export const signingSecret = '5d0f6c9be2a84b7c9c1d7e3fa02b4c68'
 export const queueName = slackEvents.name
 /** Slack may repeat an event for a day. */
 export const dedupeMs = 25 * 3_600_000
-/** Attempts, backoff and retention as the product's queue has them; the plain side uses the very same. */
+/** Attempts, backoff and retention as the product's queue has them; the plain sides use the very same. */
 export const jobOptions = bullJobOptions(slackEvents)
+export const retention = {
+  removeOnComplete: bullKeep(slackEvents.keep.completed),
+  removeOnFail: bullKeep(slackEvents.keep.dead),
+}
 
 /** All ids have this length, so that a request can be changed in place. */
 const idDigits = 9

@@ -228,8 +228,6 @@ describe('the add script', () => {
       opts: {
         attempts: 5,
         backoff: { type: 'exponential', delay: 2_000, jitter: 0.3 },
-        removeOnComplete: { age: 3_600, count: 1_000 },
-        removeOnFail: { age: 259_200, count: 50_000 },
         meta: { tenant: 'T' },
       },
     })

@@ -61,3 +61,26 @@ it('leaves known what is done, and forgets what was never done', async () => {
   expect(await app.enqueue(visits, { by: 'ada', ok: true })).toMatchObject({ duplicate: true })
   expect(await app.enqueue(visits, { by: 'eve', ok: false })).toMatchObject({ duplicate: false })
 })
+
+it('removes the oldest beyond the count of both kinds, and forgets the dead ones', async () => {
+  const few = { completed: { ageMs: hourMs, count: 2 }, dead: { ageMs: hourMs, count: 1 } }
+  const strict = new Janitor({
+    queues: [{ ...visits, keep: few }],
+    bull: app.bull,
+    log: createLogger({ logLevel: 'silent', logFormat: 'json' }),
+  })
+  const add = async (by: string, ok: boolean) => {
+    const { id } = await app.enqueue(visits, { by, ok })
+    await finished(ok ? 'completed' : 'failed', id)
+    return id
+  }
+  const done = [await add('d1', true), await add('d2', true), await add('d3', true)]
+  const dead = [await add('f1', false), await add('f2', false)]
+
+  await strict.clean()
+  expect(await redis.client.zrange(key('completed'), '0', '-1')).toEqual(done.slice(1))
+  expect(await redis.client.zrange(key('failed'), '0', '-1')).toEqual(dead.slice(1))
+  expect(await redis.client.exists(...[...done, ...dead].map(key))).toBe(3)
+  expect(await app.enqueue(visits, { by: 'd1', ok: true })).toMatchObject({ duplicate: true })
+  expect(await app.enqueue(visits, { by: 'f1', ok: true })).toMatchObject({ duplicate: false })
+})
