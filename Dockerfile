@@ -30,4 +30,5 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # node itself is what SIGTERM reaches: a shell or npm in between would not hand it on.
 STOPSIGNAL SIGTERM
-CMD ["node", "dist/src/main.js"]
+# A larger young generation, as in `npm start`: collecting it less often is worth an eighth of the throughput.
+CMD ["node", "--max-semi-space-size=32", "--min-semi-space-size=16", "dist/src/main.js"]

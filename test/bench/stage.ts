@@ -1,6 +1,6 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -75,7 +75,7 @@ export class Stage {
   /** The product's own main, ready, with its port. */
   async millrace(env: Record<string, string>): Promise<Measured & { readonly port: number }> {
     const main = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-    const child = spawn(process.execPath, [...this.#profiling('millrace'), main], {
+    const child = spawn(process.execPath, [...startFlags(), ...this.#profiling('millrace'), main], {
       env: environment({ DATA_DIR: this.folder(), PORT: '0', LOG_FORMAT: 'json', LOG_LEVEL: 'warn', ...env }),
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -96,6 +96,13 @@ export class Stage {
     if (this.#profiles === undefined) return []
     return ['--cpu-prof', `--cpu-prof-dir=${this.#profiles}`, `--cpu-prof-name=${name}.cpuprofile`]
   }
+}
+
+/** Node's flags of `npm start`. */
+function startFlags(): string[] {
+  const file = fileURLToPath(new URL('../../../package.json', import.meta.url))
+  const { scripts } = JSON.parse(readFileSync(file, 'utf8')) as { scripts: { start: string } }
+  return scripts.start.split(' ').filter((word) => word.startsWith('--'))
 }
 
 /** What one may say who ends early: the tail of both streams, which are read so that they never fill up. */
