@@ -11,7 +11,10 @@ import { healthRoutes } from './http/health.ts'
 import { createHooks } from './http/hooks.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
+import { createDeliver } from './ingest/deliver.ts'
+import { Quotas } from './ingest/quota.ts'
 import { createReceiver } from './ingest/receive.ts'
+import { Sources } from './ingest/sources.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { createGauges } from './jobs/gauges.ts'
 import { Janitor } from './jobs/janitor.ts'
@@ -165,17 +168,17 @@ export async function startApp(options: AppOptions): Promise<App> {
     if (has('http')) {
       const gatekeeper = new Gatekeeper(keys.value)
       const receiver = createReceiver({
-        sources: sources.value,
-        queues,
-        quarantine: quarantineOf(queues),
-        enqueueEvent: producer.enqueueEvent,
+        sources: await run(new Sources({ sources: sources.value, file: config.sourcesFile, log })),
+        deliver: createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent: producer.enqueueEvent }),
+        overflow: undefined,
+        quotas: new Quotas({ redis: cache, prefix: config.keyPrefix, metrics }),
+        bodyLimit: config.bodyLimit,
         metrics,
       })
       server = new HttpServer({
         ...config,
         hooks: createHooks({
           receiver,
-          bodyLimit: config.bodyLimit,
           metrics,
           log,
           ...(options.now ? { now: options.now } : {}),

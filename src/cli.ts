@@ -5,7 +5,7 @@ import { describe, print, progress, summarize, table } from './cli/print.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { formatDuration } from './define/duration.ts'
 import { MillraceError, messageOf } from './errors.ts'
-import { sign } from './ingest/slack.ts'
+import { slack } from './ingest/slack.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from './jobs/inspect.ts'
 import { loadDefinitions } from './load.ts'
 import { doctor } from './ops/doctor.ts'
@@ -48,7 +48,7 @@ program
         secret,
         event,
         count: options.count,
-        sign,
+        sign: (secret, body, now) => slack.sign(body, { key: slack.prepare(secret), id: '', now, type: '' }),
         onProgress: progress(options.count),
       })
       const failed = sent.filter((one) => one.status < 200 || one.status > 299)

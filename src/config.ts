@@ -1,36 +1,15 @@
-import { resolve } from 'node:path'
-import {
-  bytes,
-  duration,
-  file,
-  flag,
-  host,
-  json,
-  jsonFile,
-  list,
-  oneOf,
-  prefix,
-  secrets,
-  share,
-  text,
-  url,
-  whole,
-} from './config/parsers.ts'
-import { keysSchema, sourcesSchema } from './config/schemas.ts'
-import type { ApiKeyConfig, SourceConfig, StoreAddress } from './config/types.ts'
+import { type Setting, settings, shortForms } from './config/settings.ts'
+import type { ApiKeyConfig, Durability, Role, SourceConfig, SourceType, StoreAddress } from './config/types.ts'
 import { messageOf } from './errors.ts'
 
 export { hashKey } from './config/schemas.ts'
-export type * from './config/types.ts'
+export { settings } from './config/settings.ts'
+export * from './config/types.ts'
 
 /*
  * Environment → one frozen Config. This is the only file that reads process.env, and it does so once, before anything
- * starts. `settings` is the reference: docs/settings.md lists the same names and defaults, and a test compares them.
+ * starts.
  */
-
-export const roles = ['http', 'worker', 'scheduler'] as const
-export type Role = (typeof roles)[number]
-export type Durability = 'always' | 'waitaof' | 'everysec'
 
 export type Config = {
   readonly host: string
@@ -45,11 +24,16 @@ export type Config = {
   readonly keyPrefix: string
   readonly durability: Durability
   readonly sources: readonly SourceConfig[]
+  /** `read` gives all sources anew, those of the environment included. Throws with what is wrong in the file. */
+  readonly sourcesFile?: { readonly path: string; readonly read: () => readonly SourceConfig[] }
   /** Empty: one admin key is made on first start. */
   readonly apiKeys: readonly ApiKeyConfig[]
   readonly bodyLimit: number
   readonly ackDeadlineMs: number
   readonly memoryWatermark: number
+  /** Bytes; 0 is off. */
+  readonly spoolLimit: number
+  readonly inbox: { readonly retentionMs: number; readonly limit: number }
   readonly shutdownGraceMs: number
   readonly logLevel: string
   readonly logFormat: 'pretty' | 'json'
@@ -66,105 +50,6 @@ export class ConfigError extends Error {
     this.lines = lines
   }
 }
-
-type Setting<T> = {
-  readonly fallback: string | undefined
-  readonly meaning: string
-  /** Throws with what is allowed. */
-  readonly parse: (text: string) => T
-  readonly secret?: true
-}
-
-export const settings = {
-  PORT: { fallback: '3000', meaning: 'HTTP port; 0 takes a free one and prints it', parse: whole(0, 65_535) },
-  HOST: { fallback: '127.0.0.1', meaning: 'address to listen on', parse: text },
-  ROLES: { fallback: 'http,worker,scheduler', meaning: 'what this process does (or --roles)', parse: list(roles) },
-  WORKERS: {
-    fallback: undefined,
-    meaning: 'queues this process works on (or --workers); all when unset',
-    parse: list(),
-  },
-  DATA_DIR: {
-    fallback: '.data',
-    meaning: 'managed stores and generated secrets; mode 0700',
-    parse: (t: string) => resolve(t),
-  },
-  REDIS_URL: {
-    fallback: undefined,
-    meaning: 'queue store: redis://, rediss:// or unix://; managed when unset',
-    parse: url,
-    secret: true,
-  },
-  CACHE_REDIS_URL: {
-    fallback: undefined,
-    meaning: "cache store; managed when unset, or the queue store's when that alone is given",
-    parse: url,
-    secret: true,
-  },
-  REDIS_HOST: { fallback: undefined, meaning: 'completes REDIS_URL, or stands for it', parse: host },
-  REDIS_PORT: { fallback: undefined, meaning: 'completes REDIS_URL', parse: whole(1, 65_535) },
-  REDIS_USERNAME: { fallback: undefined, meaning: 'completes REDIS_URL', parse: text },
-  REDIS_PASSWORD: { fallback: undefined, meaning: 'completes REDIS_URL', parse: text, secret: true },
-  REDIS_TLS_ENABLED: {
-    fallback: undefined,
-    meaning: 'TLS to the queue store; on by itself with rediss://',
-    parse: flag,
-  },
-  REDIS_TLS_CA: { fallback: undefined, meaning: 'file with the certificate authority of the queue store', parse: file },
-  REDIS_CONNECT_TIMEOUT: {
-    fallback: '10s',
-    meaning: 'longest wait for a connection, at the start too',
-    parse: duration(1, 600_000),
-  },
-  KEY_PREFIX: {
-    fallback: 'millrace',
-    meaning: "first part of every key, BullMQ's included (also REDIS_KEY_PREFIX)",
-    parse: prefix,
-  },
-  DURABILITY: {
-    fallback: 'always',
-    meaning: 'what a 2xx means: always, waitaof or everysec',
-    parse: oneOf('always', 'waitaof', 'everysec'),
-  },
-  SOURCES: {
-    fallback: undefined,
-    meaning: 'JSON: where events come from and how they prove it',
-    parse: json(sourcesSchema()),
-    secret: true,
-  },
-  SOURCES_FILE: { fallback: undefined, meaning: 'file with the same JSON', parse: jsonFile(sourcesSchema()) },
-  SLACK_SIGNING_SECRET: {
-    fallback: undefined,
-    meaning: 'short form for a source named slack; several separated by commas',
-    parse: secrets,
-    secret: true,
-  },
-  API_KEYS: {
-    fallback: undefined,
-    meaning: 'JSON: keys with name, role and tenant; one admin key is made when unset',
-    parse: json(keysSchema()),
-    secret: true,
-  },
-  API_KEYS_FILE: { fallback: undefined, meaning: 'file with the same JSON', parse: jsonFile(keysSchema()) },
-  BODY_LIMIT: { fallback: '1mb', meaning: 'largest request body', parse: bytes },
-  ACK_DEADLINE: { fallback: '1500ms', meaning: 'longest wait for the store before a 503', parse: duration(1, 60_000) },
-  MEMORY_WATERMARK: {
-    fallback: '0.8',
-    meaning: "share of the queue store's maxmemory above which new work is refused",
-    parse: share,
-  },
-  SHUTDOWN_GRACE: { fallback: '30s', meaning: 'one deadline for the whole stop', parse: duration(0, 3_600_000) },
-  LOG_LEVEL: {
-    fallback: 'info',
-    meaning: 'least level that is logged',
-    parse: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
-  },
-  LOG_FORMAT: {
-    fallback: undefined,
-    meaning: 'pretty or json; pretty on a terminal when unset',
-    parse: oneOf('pretty', 'json'),
-  },
-} as const satisfies Record<string, Setting<unknown>>
 
 type Name = keyof typeof settings
 type Value<N extends Name> = ReturnType<(typeof settings)[N]['parse']>
@@ -203,14 +88,13 @@ export function loadConfig(
 
   const queueStore = storeAddress()
   const cacheUrl = get('CACHE_REDIS_URL')
-  const fromEnv = get('SOURCES') ?? []
+  const fixed = get('SOURCES') ?? []
   const fromFile = get('SOURCES_FILE') ?? []
-  const slack = get('SLACK_SIGNING_SECRET')
-  const sources = [...fromEnv, ...fromFile]
-  if (slack) sources.push({ name: 'slack', type: 'slack', secrets: slack, tenant: undefined })
-  for (const [index, source] of sources.entries())
-    if (sources.findIndex((other) => other.name === source.name) !== index)
-      lines.push(`SOURCES: the source ${JSON.stringify(source.name)} is given twice; keep one, with all its secrets`)
+  for (const [type, name] of Object.entries(shortForms) as [SourceType, keyof typeof settings][]) {
+    const given = get(name) as string[] | undefined
+    if (given) fixed.push({ name: type, type, secrets: given, tenant: undefined })
+  }
+  lines.push(...twice([...fixed, ...fromFile]))
 
   const apiKeys = [...(get('API_KEYS') ?? []), ...(get('API_KEYS_FILE') ?? [])]
   for (const [index, key] of apiKeys.entries())
@@ -230,11 +114,16 @@ export function loadConfig(
     connectTimeoutMs: must('REDIS_CONNECT_TIMEOUT'),
     keyPrefix: must('KEY_PREFIX'),
     durability: must('DURABILITY'),
-    sources,
+    sources: [...fixed, ...fromFile],
+    ...(env.SOURCES_FILE === undefined
+      ? {}
+      : { sourcesFile: { path: env.SOURCES_FILE, read: () => readSources(fixed, env.SOURCES_FILE as string) } }),
     apiKeys,
     bodyLimit: must('BODY_LIMIT'),
     ackDeadlineMs: must('ACK_DEADLINE'),
     memoryWatermark: must('MEMORY_WATERMARK'),
+    spoolLimit: must('SPOOL_LIMIT'),
+    inbox: { retentionMs: must('INBOX_RETENTION'), limit: must('INBOX_LIMIT') },
     shutdownGraceMs: must('SHUTDOWN_GRACE'),
     logLevel: must('LOG_LEVEL'),
     logFormat: get('LOG_FORMAT') ?? (isTerminal ? 'pretty' : 'json'),
@@ -272,6 +161,19 @@ export function loadConfig(
 
 function withDefaults(address: StoreAddress): StoreAddress {
   return address.path ? address : { ...address, host: address.host || '127.0.0.1', port: address.port || 6379 }
+}
+
+function readSources(fixed: readonly SourceConfig[], path: string): readonly SourceConfig[] {
+  const sources = [...fixed, ...settings.SOURCES_FILE.parse(path)]
+  const [mistake] = twice(sources)
+  if (mistake !== undefined) throw new Error(mistake)
+  return sources
+}
+
+function twice(sources: readonly SourceConfig[]): string[] {
+  return sources
+    .filter(({ name }, index) => sources.findIndex((other) => other.name === name) !== index)
+    .map(({ name }) => `SOURCES: the source ${JSON.stringify(name)} is given twice; keep one, with all its secrets`)
 }
 
 /** How a store is called in messages: no user, no password. */

@@ -27,6 +27,7 @@ export const errorTable = {
     title: 'Store unavailable',
     todo: 'Send it again after Retry-After seconds. Nothing was acknowledged.',
   },
+  'over-quota': { status: 429, title: 'Over the quota', todo: 'Send it again after Retry-After seconds.' },
   unauthorized: { status: 401, title: 'No valid API key', todo: 'Send Authorization: Bearer <key>.' },
   forbidden: { status: 403, title: 'Not allowed', todo: 'Use a key with the role that the detail names.' },
   'cross-origin': {
@@ -87,17 +88,20 @@ export class MillraceError extends Error {
   /** Seconds until another try makes sense; sent as Retry-After. */
   readonly retryAfter: number | undefined
   readonly fields: readonly FieldError[]
+  /** More headers of the answer. */
+  readonly headers: Readonly<Record<string, string>>
 
   constructor(
     code: ErrorCode,
     detail?: string,
-    more: { cause?: unknown; retryAfter?: number; fields?: FieldError[] } = {},
+    more: { cause?: unknown; retryAfter?: number; fields?: FieldError[]; headers?: Record<string, string> } = {},
   ) {
     super(detail ?? errorTable[code].title, more.cause === undefined ? undefined : { cause: more.cause })
     this.name = 'MillraceError'
     this.code = code
     this.retryAfter = more.retryAfter
     this.fields = more.fields ?? []
+    this.headers = more.headers ?? {}
   }
 
   get status(): number {

@@ -68,12 +68,25 @@ export function duration(min: number, max: number): (value: string) => number {
 }
 
 export function bytes(value: string): number {
-  const match = /^(\d+)(b|kb|mb)?$/i.exec(value)
-  const unit = { b: 1, kb: 1024, mb: 1024 ** 2 }[(match?.[2] ?? 'b').toLowerCase() as 'b' | 'kb' | 'mb']
-  const size = Number(match?.[1]) * unit
-  if (!match || size < 1024 || size > 256 * 1024 ** 2)
+  const size = sizeOf(value)
+  if (size === undefined || size < 1024 || size > 256 * 1024 ** 2)
     throw new Error('must be a size from 1kb to 256mb, such as 512kb or 1mb')
   return size
+}
+
+export function sizeOrOff(max: number): (value: string) => number {
+  return (value) => {
+    const size = sizeOf(value)
+    if (size === undefined || (size > 0 && size < 1024 ** 2) || size > max)
+      throw new Error('must be a size from 1mb on, such as 256mb or 2gb, or 0 for none')
+    return size
+  }
+}
+
+function sizeOf(value: string): number | undefined {
+  const [, digits, unit = 'b'] = /^(\d+)(b|kb|mb|gb)?$/i.exec(value) ?? []
+  const power = ['b', 'kb', 'mb', 'gb'].indexOf(unit.toLowerCase())
+  return digits === undefined ? undefined : Number(digits) * 1024 ** power
 }
 
 export function prefix(value: string): string {

@@ -1,3 +1,7 @@
+export const roles = ['http', 'worker', 'scheduler'] as const
+export type Role = (typeof roles)[number]
+export type Durability = 'always' | 'waitaof' | 'everysec'
+
 /** How to reach a Redis that somebody else runs. */
 export type StoreAddress = {
   readonly host: string
@@ -10,12 +14,50 @@ export type StoreAddress = {
   readonly tls?: { readonly ca?: string }
 }
 
+export const sourceTypes = ['slack', 'github', 'stripe', 'standard', 'hmac'] as const
+export type SourceType = (typeof sourceTypes)[number]
+
+/** How many events are taken. Undefined is no limit. */
+export type Quota = {
+  readonly perSecond?: number
+  readonly perHour?: number
+  /** How many more than `perSecond` may come at once. */
+  readonly burst?: number
+}
+
+/** How a sender of type `hmac` signs. */
+export type HmacScheme = {
+  /** Header with the signature. */
+  readonly header: string
+  readonly algorithm: 'sha1' | 'sha256' | 'sha512'
+  readonly encoding: 'hex' | 'base64'
+  /** What stands in front of the signature, e.g. `sha256=`. */
+  readonly prefix: string
+  /** Header with Unix seconds, which are then signed as `<timestamp>.<body>`. */
+  readonly timestampHeader?: string
+  readonly toleranceSeconds: number
+  readonly idHeader?: string
+  readonly typeHeader?: string
+  /** Field of the body that names the type, where no header does. */
+  readonly typeField: string
+}
+
 export type SourceConfig = {
   readonly name: string
-  readonly type: 'slack'
+  readonly type: SourceType
   /** All are live at once, for rotation. */
   readonly secrets: readonly string[]
   readonly tenant: string | undefined
+  /** Largest body in bytes; the provider's own, or BODY_LIMIT, when undefined. */
+  readonly limit?: number
+  /** Keeps the bytes of each request as they came, for as long as the inbox keeps the event. */
+  readonly keepRaw?: boolean
+  /** For the source as a whole. */
+  readonly quota?: Quota
+  /** For each tenant of it. */
+  readonly tenantQuota?: Quota
+  /** For type hmac, and only for that. */
+  readonly hmac?: HmacScheme
 }
 
 export type ApiRole = 'viewer' | 'operator' | 'admin'

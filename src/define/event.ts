@@ -2,6 +2,8 @@
 export type SourceEvent = {
   /** Unique within the source and safe in a header and a key: the provider's own id, or a hash of what identifies it. */
   readonly id: string
+  /** A second id under which the provider may send the same thing again. */
+  readonly alias?: string
   /** The source's name, e.g. `slack`. */
   readonly source: string
   /** The source's type, e.g. `slack`. */

@@ -17,13 +17,11 @@ const refusalLogMs = 1_000
  */
 export function createHooks({
   receiver,
-  bodyLimit,
   metrics,
   log,
   now = Date.now,
 }: {
   receiver: Receiver
-  bodyLimit: number
   metrics: Metrics
   log: Logger
   now?: () => number
@@ -32,15 +30,15 @@ export function createHooks({
 
   return async (request, response, path) => {
     const source = path.slice('/hooks/'.length).replace(/\/$/, '')
-    const known = receiver.knows(source)
+    const limit = receiver.limitOf(source)
     // Not the name from the URL: anybody could make up label values.
-    const label = known ? source : 'unknown'
+    const label = limit === undefined ? 'unknown' : source
     try {
-      if (!known) throw new MillraceError('unknown-source')
+      if (limit === undefined) throw new MillraceError('unknown-source')
       if (request.method !== 'POST') throw new MillraceError('method-not-allowed')
       const encoding = request.headers['content-encoding']
       if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new MillraceError('content-encoding')
-      const body = await readBody(request, bodyLimit)
+      const body = await readBody(request, limit)
       const began = performance.now()
       const reply = await receiver.receive({
         source,

@@ -21,6 +21,7 @@ export function problemOf(
       // RFC 9110 wants a 401 to name a scheme.
       ...(status === 401 ? { 'WWW-Authenticate': error.code === 'unauthorized' ? 'Bearer' : 'Signature' } : {}),
       ...(error.retryAfter === undefined && status !== 503 ? {} : { 'Retry-After': String(error.retryAfter ?? 2) }),
+      ...error.headers,
       ...more.headers,
     },
     body: JSON.stringify({

@@ -1,171 +1,83 @@
-import { createSecretKey } from 'node:crypto'
-import type { SourceConfig } from '../config.ts'
-import type { SourceEvent } from '../define/event.ts'
-import type { AnyQueue } from '../define/queue.ts'
-import { validate } from '../define/schema.ts'
-import type { Enqueued } from '../define/worker.ts'
-import { MillraceError, messageOf } from '../errors.ts'
+import { MillraceError } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { takes } from '../policy/route.ts'
-import type { HookReply, HookRequest, Parsed, Provider, SecretKey } from './request.ts'
-import { slack } from './slack.ts'
-
-export type EnqueueEvent = (queue: AnyQueue, event: SourceEvent, windowMs: number) => Promise<Enqueued>
+import { type Accepted, accept, pack } from './accepted.ts'
+import type { Deliver } from './deliver.ts'
+import type { Quotas } from './quota.ts'
+import type { HookReply, HookRequest, Parsed } from './request.ts'
+import type { Source, Sources } from './sources.ts'
 
 export type Receiver = {
-  /** Whether there is such a source: asked before a body is read for it. */
-  readonly knows: (source: string) => boolean
-  /** Throws `unknown-source`, `not-authentic`, `store-unavailable`. */
+  /** The largest body that the source may send, in bytes; undefined when there is no such source. Asked before a body is read. */
+  readonly limitOf: (source: string) => number | undefined
+  /** Throws `unknown-source`, `not-authentic`, `over-quota`, `store-unavailable`, `spool-unavailable`. */
   readonly receive: (request: HookRequest) => Promise<HookReply>
 }
 
-const providers: Readonly<Record<SourceConfig['type'], Provider>> = { slack }
-
-type Source = SourceConfig & { readonly provider: Provider; readonly keys: readonly SecretKey[] }
+/** Where accepted requests wait while the store is away. Throws `spool-unavailable`. */
+export type Overflow = { append(record: Buffer): Promise<void> }
 
 /**
- * The whole way of a request through the edge: source → proof → meaning → queues → store → 2xx. The promise of the 2xx
- * is made in the last line of `store`, after every queue that takes the event has it durably.
+ * The whole way of a request through the edge: source → proof → meaning → quota → queues → store → 2xx. The promise of
+ * the 2xx is made in `keep`, after every queue that takes the event has it durably, or the disk has it for them.
  */
 export function createReceiver({
-  sources: configs,
-  queues,
-  quarantine,
-  enqueueEvent,
+  sources,
+  deliver,
+  overflow,
+  quotas,
+  bodyLimit,
   metrics,
 }: {
-  sources: readonly SourceConfig[]
-  queues: readonly AnyQueue[]
-  /** Where genuine requests go that no queue takes. */
-  quarantine: AnyQueue
-  enqueueEvent: EnqueueEvent
+  sources: Sources
+  deliver: Deliver
+  /** Undefined when the spool is off. */
+  overflow: Overflow | undefined
+  quotas: Quotas
+  bodyLimit: number
   metrics: Metrics
 }): Receiver {
-  const sources = new Map<string, Source>(
-    configs.map((config) => [
-      config.name,
-      {
-        ...config,
-        provider: providers[config.type],
-        keys: config.secrets.map((secret) => createSecretKey(secret, 'utf8')),
-      },
-    ]),
-  )
-  const routes = new Map<string, readonly AnyQueue[]>()
-
-  return { knows: (source) => sources.has(source), receive }
-
-  async function receive(request: HookRequest): Promise<HookReply> {
-    const source = sources.get(request.source)
-    if (!source)
-      throw new MillraceError('unknown-source', `there is no source ${JSON.stringify(request.source.slice(0, 64))}`)
-    const { provider } = source
-    const handshake = provider.unsigned?.(request)
-    if (handshake?.kind === 'answer') return answer(handshake)
-    const skew = provider.verify(request, source.keys)
-    // One message for all causes: which part was wrong is nobody's business who could not sign it.
-    if (skew === undefined) throw new MillraceError('not-authentic')
-    metrics.clockSkew.set({ source: source.name }, skew)
-
-    const parsed = provider.parse(request)
-    if (parsed.kind === 'answer') return answer(parsed)
-    return store(source, request, parsed)
-  }
-
-  async function store(
-    source: Source,
-    request: HookRequest,
-    parsed: Exclude<Parsed, { kind: 'answer' }>,
-  ): Promise<HookReply> {
-    const windowMs = source.provider.dedupeWindowMs
-    const jobs: Promise<Enqueued>[] = []
-    let reason: string | undefined
-    if (parsed.kind === 'unreadable') reason = parsed.reason
-    else {
-      const event = eventOf(source, parsed)
-      const { fitting, misfit } = await check(queuesFor(event), event)
-      for (const queue of fitting) jobs.push(enqueueEvent(queue, event, windowMs))
-      reason = misfit ?? (fitting.length === 0 ? `no queue takes ${event.type}` : undefined)
-    }
-    // A queue whose schema does not fit keeps the event from nobody else, but somebody has to see it.
-    if (reason !== undefined)
-      jobs.push(enqueueEvent(quarantine, quarantined(source, request, parsed, reason), windowMs))
-    // All or nothing: with one queue failing the sender tries again, and the others recognise the repetition.
-    const stored = await Promise.all(jobs)
-    const reply = accepted(
-      source,
-      parsed.id,
-      stored.every((job) => job.duplicate),
-    )
-    return reason === undefined ? reply : { ...reply, outcome: 'quarantined' }
-  }
-
-  function queuesFor(event: SourceEvent): readonly AnyQueue[] {
-    const key = `${event.source}:${event.type}`
-    let taking = routes.get(key)
-    if (!taking) {
-      taking = queues.filter((queue) => takes(queue.on, event))
-      // Types come from outside (a slash command's name, say); the cache must not grow with them.
-      if (routes.size < 10_000) routes.set(key, taking)
-    }
-    return taking
-  }
-}
-
-/** The queues that can take the event, and why the first one that cannot does not. */
-async function check(
-  queues: readonly AnyQueue[],
-  event: SourceEvent,
-): Promise<{ fitting: AnyQueue[]; misfit: string | undefined }> {
-  const fitting: AnyQueue[] = []
-  let misfit: string | undefined
-  for (const queue of queues) {
-    try {
-      const checked = validate(queue.payload, event.payload, `${event.type} for '${queue.name}'`)
-      if (checked instanceof Promise) await checked
-      fitting.push(queue)
-    } catch (error) {
-      misfit ??= messageOf(error)
-    }
-  }
-  return { fitting, misfit }
-}
-
-function eventOf(source: Source, { type, id, tenant, json, payload }: Extract<Parsed, { kind: 'event' }>): SourceEvent {
-  return { source: source.name, sourceType: source.type, type, id, tenant: source.tenant ?? tenant, json, payload }
-}
-
-/** Headers are kept only where they help to read the body: others may carry credentials. */
-function quarantined(
-  source: Source,
-  request: HookRequest,
-  parsed: Exclude<Parsed, { kind: 'answer' }>,
-  reason: string,
-): SourceEvent {
-  const payload = {
-    source: source.name,
-    event: parsed.id,
-    reason,
-    contentType: request.header('content-type') ?? null,
-    receivedAt: new Date(request.now).toISOString(),
-    body: request.body.toString('base64'),
-  }
-  const type = parsed.kind === 'event' ? parsed.type : 'unreadable'
-  const tenant = source.tenant ?? (parsed.kind === 'event' ? parsed.tenant : undefined)
   return {
-    source: source.name,
-    sourceType: source.type,
-    type,
-    id: parsed.id,
-    tenant,
-    json: JSON.stringify(payload),
-    payload,
+    limitOf: (name) => {
+      const source = sources.get(name)
+      return source && (source.limit ?? Math.max(bodyLimit, source.provider.limit ?? 0))
+    },
+
+    async receive(request) {
+      const source = sources.get(request.source)
+      if (!source)
+        throw new MillraceError('unknown-source', `there is no source ${JSON.stringify(request.source.slice(0, 64))}`)
+      const { provider } = source
+      const handshake = provider.unsigned?.(request)
+      if (handshake?.kind === 'answer') return answer(handshake)
+      const skew = provider.verify(request, source.keys)
+      // One message for all causes: which part was wrong is nobody's business who could not sign it.
+      if (skew === undefined) throw new MillraceError('not-authentic')
+      metrics.clockSkew.set({ source: source.name }, skew)
+
+      const parsed = provider.parse(request)
+      if (parsed.kind === 'answer') return answer(parsed)
+      const accepted = accept(source, request, parsed)
+      if (source.quota || source.tenantQuota) await quotas.take(source, accepted.tenant)
+      return keep(source, accepted)
+    },
+  }
+
+  async function keep(source: Source, accepted: Accepted): Promise<HookReply> {
+    try {
+      const { duplicate, quarantined } = await deliver(accepted)
+      const outcome = quarantined !== undefined ? 'quarantined' : duplicate ? 'duplicate' : 'stored'
+      return reply(source, accepted.id, duplicate, 'queue', outcome)
+    } catch (error) {
+      if (!overflow || !(error instanceof MillraceError) || error.code !== 'store-unavailable') throw error
+      // Whether some of it was stored is not known; the drain's deduplication sorts that out.
+      await overflow.append(pack(accepted))
+      return reply(source, accepted.id, false, 'spool', 'spooled')
+    }
   }
 }
 
-function accepted(source: Source, id: string, duplicate: boolean): HookReply {
-  const headers = { 'Millrace-Event': id, 'Millrace-Duplicate': String(duplicate), 'Millrace-Stored': 'queue' }
-  const outcome = duplicate ? 'duplicate' : 'stored'
+function reply(source: Source, id: string, duplicate: boolean, stored: 'queue' | 'spool', outcome: string): HookReply {
+  const headers = { 'Millrace-Event': id, 'Millrace-Duplicate': String(duplicate), 'Millrace-Stored': stored }
   return source.provider.isSilent
     ? { status: 200, headers, body: '', outcome }
     : {

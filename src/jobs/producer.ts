@@ -88,7 +88,11 @@ export class Producer {
    * Stores a job for an event, once within `windowMs` for each queue. The payload has been checked by the caller.
    * A duplicate of an event whose job is dead revives that job: whoever sends it again wants it done.
    */
-  readonly enqueueEvent = async (queue: AnyQueue, event: SourceEvent, windowMs: number): Promise<Enqueued> => {
+  readonly enqueueEvent = async (
+    queue: AnyQueue,
+    event: SourceEvent,
+    { windowMs }: { readonly windowMs: number },
+  ): Promise<Enqueued> => {
     this.#refuseWhenFull()
     return this.#store(
       queue,

@@ -24,6 +24,12 @@ export function createMetrics() {
       buckets: ackBuckets,
       registers,
     }),
+    eventsOverQuota: new Counter({
+      name: 'millrace_events_over_quota_total',
+      help: 'Genuine events above a quota, refused or (Slack) taken all the same',
+      labelNames: ['source'] as const,
+      registers,
+    }),
     jobsEnqueued: new Counter({
       name: 'millrace_jobs_enqueued_total',
       help: 'Jobs stored, without duplicates',

@@ -1,4 +1,4 @@
-import { createSecretKey, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { messageOf } from '../errors.ts'
 import { slackSamples } from './samples.ts'
 
@@ -9,7 +9,7 @@ export type SendOptions = {
   readonly event: string
   readonly count: number
   /** Signs with the source's scheme; handed in, because ops/ does not know ingest/. */
-  readonly sign: (secret: ReturnType<typeof createSecretKey>, timestamp: string, body: Buffer) => Buffer
+  readonly sign: (secret: string, body: Buffer, now: number) => Record<string, string>
   readonly onProgress?: (done: number) => void
 }
 
@@ -47,7 +47,6 @@ async function sendOne({ url, source, secret, event, sign }: SendOptions): Promi
   const id = `Ev${randomBytes(6).toString('hex').toUpperCase()}`
   const sample = slackSamples[event]?.(id, now)
   if (!sample) throw new Error(`no sample ${event}`)
-  const timestamp = String(Math.floor(now / 1_000))
   const body = Buffer.from(sample.body)
   const began = performance.now()
   const ms = () => Math.round((performance.now() - began) * 10) / 10
@@ -57,8 +56,7 @@ async function sendOne({ url, source, secret, event, sign }: SendOptions): Promi
       body,
       headers: {
         'Content-Type': sample.contentType,
-        'X-Slack-Request-Timestamp': timestamp,
-        'X-Slack-Signature': `v0=${sign(createSecretKey(secret, 'utf8'), timestamp, body).toString('hex')}`,
+        ...sign(secret, body, now),
       },
     })
     const text = await response.text()

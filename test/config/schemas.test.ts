@@ -51,8 +51,8 @@ describe('SOURCES', () => {
     })
     expect(sources.map(({ name, secrets }) => [name, secrets.length])).toEqual([
       ['sales', 1],
-      ['support', 1],
       ['slack', 2],
+      ['support', 1],
     ])
   })
 
@@ -68,14 +68,14 @@ describe('SOURCES', () => {
     [secret, 'must be JSON'],
     ['[]', 'JSON: Invalid input: expected record, received array'],
     [json({ slack: secret }), 'slack: Invalid input: expected object, received string'],
-    [json({ slack: source({ type: secret }) }), 'slack.type: must be slack'],
+    [json({ slack: source({ type: secret }) }), 'slack.type: must be one of slack, github, stripe, standard, hmac'],
     [json({ slack: source({ secrets: [] }) }), 'slack.secrets: must hold at least one secret'],
     [json({ slack: source({ secrets: secret }) }), 'slack.secrets: Invalid input: expected array, received string'],
     [json({ slack: source({ secrets: [''] }) }), 'slack.secrets.0: Too small: expected string to have >=1 characters'],
     [json({ slack: source({ tennant: 'T1' }) }), 'slack: holds a field that is not known'],
     [
       json({ slack: { type: 'x', secrets: [] } }),
-      'slack.type: must be slack; slack.secrets: must hold at least one secret',
+      'slack.type: must be one of slack, github, stripe, standard, hmac; slack.secrets: must hold at least one secret',
     ],
   ])('refuses %s', (text, allowed) => {
     expect(refused({ SOURCES: text })).toEqual([`SOURCES=***: ${allowed}`])

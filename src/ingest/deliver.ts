@@ -1,0 +1,129 @@
+import type { SourceEvent } from '../define/event.ts'
+import type { AnyQueue } from '../define/queue.ts'
+import { validate } from '../define/schema.ts'
+import type { Enqueued } from '../define/worker.ts'
+import { messageOf } from '../errors.ts'
+import { takes } from '../policy/route.ts'
+import type { Accepted } from './accepted.ts'
+
+/** What storing an event needs to know beside it. */
+export type EventOptions = {
+  /** How long the same event is taken for a repetition, in milliseconds. */
+  readonly windowMs: number
+  /** Of the one job that also enters the event into the inbox. */
+  readonly inbox?: InboxEntry
+}
+
+export type InboxEntry = {
+  readonly queues: readonly string[]
+  readonly receivedAt: number
+  /** The body as it came, where the source keeps it. */
+  readonly raw?: Buffer
+  readonly contentType?: string
+}
+
+export type EnqueueEvent = (queue: AnyQueue, event: SourceEvent, options: EventOptions) => Promise<Enqueued>
+
+export type Delivered = {
+  /** Every queue that takes it had it already. */
+  readonly duplicate: boolean
+  /** Why somebody has to look at it. */
+  readonly quarantined: string | undefined
+}
+
+/** Stores an accepted request in every queue that takes it. Resolves when all have it durably. Throws `store-unavailable`. */
+export type Deliver = (accepted: Accepted) => Promise<Delivered>
+
+export function createDeliver({
+  queues,
+  quarantine,
+  enqueueEvent,
+}: {
+  queues: readonly AnyQueue[]
+  /** Where genuine requests go that no queue takes. */
+  quarantine: AnyQueue
+  enqueueEvent: EnqueueEvent
+}): Deliver {
+  const routes = new Map<string, readonly AnyQueue[]>()
+
+  return async (accepted) => {
+    const { type, json, reason: unreadable } = accepted
+    const event = type === undefined || json === undefined ? undefined : eventOf(accepted, type, json)
+    const { fitting, misfit } = event ? await check(queuesFor(event), event) : { fitting: [], misfit: undefined }
+    // A queue whose schema does not fit keeps the event from nobody else, but somebody has to see it.
+    const reason = unreadable ?? misfit ?? (fitting.length === 0 ? `no queue takes ${type}` : undefined)
+    const taking: (readonly [AnyQueue, SourceEvent])[] = []
+    if (event) for (const queue of fitting) taking.push([queue, event])
+    if (reason !== undefined) taking.push([quarantine, quarantined(accepted, reason)])
+    const windowMs = accepted.dedupeWindowMs
+    const inbox = entryOf(accepted, taking)
+    const stored = await Promise.all(
+      taking.map(([queue, what], i) => enqueueEvent(queue, what, i === 0 ? { windowMs, inbox } : { windowMs })),
+    )
+    // All or nothing: with one queue failing it comes again, and the others recognise the repetition.
+    return { duplicate: stored.every((job) => job.duplicate), quarantined: reason }
+  }
+
+  function queuesFor(event: SourceEvent): readonly AnyQueue[] {
+    const key = `${event.source}:${event.type}`
+    let taking = routes.get(key)
+    if (!taking) {
+      taking = queues.filter((queue) => takes(queue.on, event))
+      // Types come from outside (a slash command's name, say); the cache must not grow with them.
+      if (routes.size < 10_000) routes.set(key, taking)
+    }
+    return taking
+  }
+}
+
+/** The queues that can take the event, and why the first one that cannot does not. */
+async function check(
+  queues: readonly AnyQueue[],
+  event: SourceEvent,
+): Promise<{ fitting: AnyQueue[]; misfit: string | undefined }> {
+  const fitting: AnyQueue[] = []
+  let misfit: string | undefined
+  for (const queue of queues) {
+    try {
+      const checked = validate(queue.payload, event.payload, `${event.type} for '${queue.name}'`)
+      if (checked instanceof Promise) await checked
+      fitting.push(queue)
+    } catch (error) {
+      misfit ??= messageOf(error)
+    }
+  }
+  return { fitting, misfit }
+}
+
+function eventOf(
+  { source, sourceType, id, alias, tenant, payload }: Accepted,
+  type: string,
+  json: string,
+): SourceEvent {
+  return { source, sourceType, type, id, ...(alias === undefined ? {} : { alias }), tenant, json, payload }
+}
+
+/** Headers are kept only where they help to read the body: others may carry credentials. */
+function quarantined(accepted: Accepted, reason: string): SourceEvent {
+  const { source, sourceType, id, tenant, type = 'unreadable', contentType = null, receivedAt, body } = accepted
+  const payload = {
+    source,
+    event: id,
+    reason,
+    contentType,
+    receivedAt: new Date(receivedAt).toISOString(),
+    body: body.toString('base64'),
+  }
+  return { source, sourceType, type, id, tenant, json: JSON.stringify(payload), payload }
+}
+
+function entryOf(
+  { receivedAt, keepRaw, body, contentType }: Accepted,
+  taking: readonly (readonly [AnyQueue, SourceEvent])[],
+): InboxEntry {
+  return {
+    queues: taking.map(([queue]) => queue.name),
+    receivedAt,
+    ...(keepRaw ? { raw: body, ...(contentType === undefined ? {} : { contentType }) } : {}),
+  }
+}
