@@ -1,22 +1,18 @@
+import { startEdge } from './app/edge.ts'
 import { settingsOf, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, StoreAddress } from './config.ts'
-import type { AnyQueue } from './define/queue.ts'
 import type { Enqueue } from './define/worker.ts'
-import { MillraceError } from './errors.ts'
 import { apiRoutes } from './http/api.ts'
 import { Gatekeeper } from './http/auth.ts'
 import { dashboardRoutes } from './http/dashboard.ts'
 import { createExpress } from './http/express.ts'
 import { healthRoutes } from './http/health.ts'
-import { createHooks } from './http/hooks.ts'
+import { inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
-import { createDeliver } from './ingest/deliver.ts'
-import { Quotas } from './ingest/quota.ts'
-import { createReceiver } from './ingest/receive.ts'
-import { Sources } from './ingest/sources.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { createGauges } from './jobs/gauges.ts'
+import { Inbox } from './jobs/inbox.ts'
 import { Janitor } from './jobs/janitor.ts'
 import { Producer } from './jobs/producer.ts'
 import { Runner } from './jobs/runner.ts'
@@ -123,6 +119,12 @@ export async function startApp(options: AppOptions): Promise<App> {
       name: 'queues',
       stop: async () => void (await Promise.all([...bull.values()].map((queue) => queue.close()))),
     })
+    const inbox =
+      has('http') && config.inbox.limit > 0
+        ? await run(
+            new Inbox({ ...config.inbox, redis: reader, prefix: config.keyPrefix, isTight: queueWatch.isTight, log }),
+          )
+        : undefined
     const producer = await run(
       new Producer({
         redis: await open(stores.address('queue'), 'producer', config.ackDeadlineMs),
@@ -132,6 +134,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         durability: config.durability,
         ackDeadlineMs: config.ackDeadlineMs,
         metrics,
+        inbox,
         refusal: queueWatch.refusal,
       }),
     )
@@ -167,25 +170,29 @@ export async function startApp(options: AppOptions): Promise<App> {
     let server: HttpServer | undefined
     if (has('http')) {
       const gatekeeper = new Gatekeeper(keys.value)
-      const receiver = createReceiver({
-        sources: await run(new Sources({ sources: sources.value, file: config.sourcesFile, log })),
-        deliver: createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent: producer.enqueueEvent }),
-        overflow: undefined,
-        quotas: new Quotas({ redis: cache, prefix: config.keyPrefix, metrics }),
-        bodyLimit: config.bodyLimit,
+      const { hooks, deliver } = await startEdge(run, {
+        config,
+        sources: sources.value,
+        queues,
+        enqueueEvent: producer.enqueueEvent,
+        cache,
         metrics,
+        log,
+        now: options.now,
       })
       server = new HttpServer({
         ...config,
-        hooks: createHooks({
-          receiver,
-          metrics,
-          log,
-          ...(options.now ? { now: options.now } : {}),
-        }),
+        hooks,
         express: createExpress({
           health,
-          api: apiRoutes({ queues, bull, enqueue: producer.enqueue, gatekeeper, bodyLimit: config.bodyLimit }),
+          api: apiRoutes({
+            queues,
+            bull,
+            enqueue: producer.enqueue,
+            gatekeeper,
+            bodyLimit: config.bodyLimit,
+            inbox: inbox && inboxRoutes({ redis: reader, key: inbox.key, bull, deliver, gatekeeper }),
+          }),
           dashboard: dashboardRoutes({ bull, gatekeeper, checks }),
           sessions: createSessions(cache, config.keyPrefix, keys.value),
           log,
@@ -203,16 +210,6 @@ export async function startApp(options: AppOptions): Promise<App> {
     await stop(Date.now() + 5_000)
     throw error
   }
-}
-
-function quarantineOf(queues: readonly AnyQueue[]): AnyQueue {
-  const quarantine = queues.find((queue) => queue.name === 'quarantine')
-  if (!quarantine)
-    throw new MillraceError(
-      'invalid-definition',
-      'queues/quarantine.ts is missing: genuine requests that no queue takes need a place',
-    )
-  return quarantine
 }
 
 /** Services that start and stop together. */

@@ -39,6 +39,11 @@ export const errorTable = {
   'not-found': { status: 404, title: 'Not found', todo: 'Check the path.' },
   'unknown-queue': { status: 404, title: 'No such queue', todo: 'GET /api/queues lists the queues.' },
   'unknown-job': { status: 404, title: 'No such job', todo: 'It may have been removed by the queue’s keep policy.' },
+  'unknown-event': {
+    status: 404,
+    title: 'No such event',
+    todo: 'It may be older than INBOX_RETENTION, or beyond INBOX_LIMIT.',
+  },
   'invalid-payload': {
     status: 422,
     title: 'Payload does not fit the queue’s schema',

@@ -17,3 +17,18 @@ export type SourceEvent = {
   /** The same, parsed. */
   readonly payload: unknown
 }
+
+/** What the inbox keeps of an accepted event beside the event itself. */
+export type InboxEntry = {
+  /** Where it went. */
+  readonly queues: readonly string[]
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number
+  /** The event's payload, where it is not that of its first job. */
+  readonly json?: string
+  /** Whether it was understood, so that it can be routed again. */
+  readonly isReadable: boolean
+  /** The body as it came, where the source keeps it. */
+  readonly raw?: Buffer
+  readonly contentType?: string
+}

@@ -6,7 +6,8 @@ import type { Enqueue } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspect.ts'
-import { type Caller, type Gatekeeper, requireRole } from './auth.ts'
+import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { parse } from './parse.ts'
 
 /** More jobs in one request would hold it open past its deadline. */
 const maxBulk = 1_000
@@ -27,12 +28,15 @@ export function apiRoutes({
   enqueue,
   gatekeeper,
   bodyLimit,
+  inbox,
 }: {
   queues: readonly AnyQueue[]
   bull: ReadonlyMap<string, BullQueue>
   enqueue: Enqueue
   gatekeeper: Gatekeeper
   bodyLimit: number
+  /** Routes of the inbox; undefined when it is off. */
+  inbox: Router | undefined
 }): Router {
   const router = Router()
   const byName = new Map(queues.map((queue) => [queue.name, queue]))
@@ -91,6 +95,7 @@ export function apiRoutes({
     response.json(await describeJob(bullOf(request), String(request.params.id), tenantOf(gatekeeper.require(request))))
   })
 
+  if (inbox) router.use(inbox)
   return router
 
   function bullOf(request: Request): BullQueue {
@@ -120,10 +125,6 @@ async function summaryFor(caller: Caller, queue: BullQueue) {
   return tenantOf(caller) === undefined ? summarizeQueue(queue) : { name: queue.name, paused: await queue.isPaused() }
 }
 
-function tenantOf(caller: Caller): string | undefined {
-  return caller.tenant === '*' ? undefined : caller.tenant
-}
-
 /** The draft has it as a quoted string; many clients send it bare. */
 function idempotencyKey(request: Request): string | undefined {
   const given = request.headers['idempotency-key']
@@ -132,15 +133,6 @@ function idempotencyKey(request: Request): string | undefined {
   if (key === '' || key.length > 255)
     throw new MillraceError('bad-request', 'Idempotency-Key must have 1 to 255 characters')
   return key
-}
-
-function parse<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  throw new MillraceError(
-    'bad-request',
-    result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
-  )
 }
 
 function unknownQueue(name: string): MillraceError {

@@ -14,6 +14,11 @@ const ranks: Readonly<Record<ApiRole, number>> = { viewer: 0, operator: 1, admin
 /** Who asks. `tenant` is `*` for everything. */
 export type Caller = Pick<ApiKeyConfig, 'name' | 'role' | 'tenant'>
 
+/** The one tenant that the caller may see; undefined for all. */
+export function tenantOf({ tenant }: Caller): string | undefined {
+  return tenant === '*' ? undefined : tenant
+}
+
 /** Finds the caller of a request by its bearer key or its session. */
 export class Gatekeeper {
   readonly #keys: ReadonlyMap<string, ApiKeyConfig>

@@ -1,4 +1,4 @@
-import type { SourceEvent } from '../define/event.ts'
+import type { InboxEntry, SourceEvent } from '../define/event.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import type { Enqueued } from '../define/worker.ts'
@@ -12,14 +12,6 @@ export type EventOptions = {
   readonly windowMs: number
   /** Of the one job that also enters the event into the inbox. */
   readonly inbox?: InboxEntry
-}
-
-export type InboxEntry = {
-  readonly queues: readonly string[]
-  readonly receivedAt: number
-  /** The body as it came, where the source keeps it. */
-  readonly raw?: Buffer
-  readonly contentType?: string
 }
 
 export type EnqueueEvent = (queue: AnyQueue, event: SourceEvent, options: EventOptions) => Promise<Enqueued>
@@ -118,12 +110,16 @@ function quarantined(accepted: Accepted, reason: string): SourceEvent {
 }
 
 function entryOf(
-  { receivedAt, keepRaw, body, contentType }: Accepted,
+  { receivedAt, keepRaw, body, contentType, type, json }: Accepted,
   taking: readonly (readonly [AnyQueue, SourceEvent])[],
 ): InboxEntry {
+  const [first] = taking
   return {
     queues: taking.map(([queue]) => queue.name),
     receivedAt,
+    // What is entered is what can be routed again; where the first job's payload is another, it comes along.
+    ...(json === undefined || first?.[1].json === json ? {} : { json }),
+    isReadable: type !== undefined,
     ...(keepRaw ? { raw: body, ...(contentType === undefined ? {} : { contentType }) } : {}),
   }
 }

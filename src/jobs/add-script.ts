@@ -20,17 +20,44 @@ const { addStandardJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scrip
 
 const { functions, body } = splitLua(addStandardJob.content)
 
-/** KEYS: as in BullMQ's addStandardJob. ARGV: for each job packed arguments, data, packed options. Returns a list of ids. */
+/**
+ * KEYS: as in BullMQ's addStandardJob. ARGV, for each job: packed arguments, data, packed options, and packed
+ * {@link Extras} or nothing. Returns a list of ids.
+ */
 export const addScript = `local rcall = redis.call
 ${functions}
 local function add(KEYS, ARGV)
 ${body}
 end
 local ids = {}
-for i = 1, #ARGV, 3 do
-  ids[#ids + 1] = add(KEYS, { ARGV[i], ARGV[i + 1], ARGV[i + 2] })
+for i = 1, #ARGV, 4 do
+  local extras = ARGV[i + 3] ~= '' and cmsgpack.unpack(ARGV[i + 3]) or {}
+  local id = extras.alias and rcall('GET', extras.alias) or nil
+  if not id then
+    id = add(KEYS, { ARGV[i], ARGV[i + 1], ARGV[i + 2] })
+    if id == extras.id then
+      if extras.alias then rcall('SET', extras.alias, id, 'PX', extras.aliasMs) end
+      local entry = extras.entry
+      if entry then
+        if not extras.hasData then
+          entry[#entry + 1] = 'data'
+          entry[#entry + 1] = ARGV[i + 1]
+        end
+        rcall('XADD', extras.inbox, 'MAXLEN', '~', extras.inboxLength, '*', unpack(entry))
+      end
+    end
+  end
+  ids[#ids + 1] = id
 end
 return ids`
+
+/** What happens together with an add that is no repetition, and only then. */
+export type Extras = {
+  /** Key of a second deduplication id, and how long it holds, in milliseconds. */
+  readonly alias?: { readonly key: string; readonly ms: number }
+  /** Entry in the inbox stream: names and values in turn. Without a value for `data` it is the job's own. */
+  readonly inbox?: { readonly key: string; readonly length: number; readonly entry: readonly (string | Buffer)[] }
+}
 
 export const addScriptSha = createHash('sha1').update(addScript).digest('hex')
 
@@ -60,7 +87,10 @@ export function optionsPacker(fixed: object): (own: object) => Buffer {
   }
 }
 
-/** One job's three ARGV. `options` must be in BullMQ's stored form, with `de` for deduplication, and packed. */
+/** One job's four ARGV. */
+export type AddArguments = readonly [Buffer, string, Buffer, Buffer | '']
+
+/** `options` must be in BullMQ's stored form, with `de` for deduplication, and packed. */
 export function addArguments(job: {
   readonly keyPrefix: string
   readonly id: string
@@ -69,13 +99,25 @@ export function addArguments(job: {
   readonly json: string
   readonly options: Buffer
   readonly dedupeId: string | undefined
-}): [Buffer, string, Buffer] {
+  readonly extras?: Extras
+}): AddArguments {
   const dedupeKey = job.dedupeId === undefined ? null : `${job.keyPrefix}de:${job.dedupeId}`
   return [
     packr.pack([job.keyPrefix, job.id, job.name, job.timestamp, null, null, null, null, dedupeKey, null]),
     job.json,
     job.options,
+    job.extras ? packExtras(job.id, job.extras) : '',
   ]
+}
+
+function packExtras(id: string, { alias, inbox }: Extras): Buffer {
+  return packr.pack({
+    id,
+    ...(alias ? { alias: alias.key, aliasMs: alias.ms } : {}),
+    ...(inbox
+      ? { inbox: inbox.key, inboxLength: inbox.length, entry: inbox.entry, hasData: inbox.entry.includes('data') }
+      : {}),
+  })
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
 import { MillraceError, messageOf } from '../errors.ts'
-import { addKeys, addScript, addScriptSha } from './add-script.ts'
+import { type AddArguments, addKeys, addScript, addScriptSha } from './add-script.ts'
 
 /**
  * More in one call would keep redis-server from everybody else for too long: 128 adds take about 4 ms there. Measured:
@@ -15,7 +15,7 @@ const minBatch = 16
 const sweepMs = 50
 
 type Pending = {
-  readonly args: readonly [Buffer, string, Buffer]
+  readonly args: AddArguments
   readonly deadline: number
   readonly resolve: (id: string) => void
   readonly reject: (error: unknown) => void
@@ -39,6 +39,8 @@ export class Batch {
   readonly #keys: readonly string[]
   #waiting: Pending[] = []
   #inFlight: Pending[] = []
+  /** The last call had no answer in time. */
+  #isSilent = false
   /** Size of the batch before. */
   #last = 0
   #scheduled = false
@@ -51,11 +53,9 @@ export class Batch {
   }
 
   /** The id under which the job, or the one that it duplicates, is stored. Rejects with `store-unavailable`. */
-  add(args: readonly [Buffer, string, Buffer]): Promise<string> {
-    if (this.#options.redis.status !== 'ready')
-      return Promise.reject(
-        new MillraceError('store-unavailable', 'the queue store is not connected', { retryAfter: 2 }),
-      )
+  add(args: AddArguments): Promise<string> {
+    const away = this.#away()
+    if (away !== undefined) return Promise.reject(new MillraceError('store-unavailable', away, { retryAfter: 2 }))
     return new Promise((resolve, reject) => {
       const deadline = Date.now() + this.#options.ackDeadlineMs
       this.#waiting.push({ args, deadline, resolve, reject, settled: false })
@@ -65,6 +65,13 @@ export class Batch {
       }
       this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs)
     })
+  }
+
+  /** Why there is no use in waiting for an answer. */
+  #away(): string | undefined {
+    if (this.#options.redis.status !== 'ready') return 'the queue store is not connected'
+    // The call under way will tell; who comes meanwhile need not wait for its deadline as well.
+    return this.#isSilent && this.#inFlight.length > 0 ? 'the queue store does not answer' : undefined
   }
 
   drained(): Promise<void> {
@@ -80,8 +87,10 @@ export class Batch {
       this.#inFlight = batch
       try {
         const ids = await this.#send(batch)
+        this.#isSilent = false
         for (const [i, pending] of batch.entries()) settle(pending, ids[i])
       } catch (error) {
+        this.#isSilent = /timed out/i.test(messageOf(error))
         for (const pending of batch) settle(pending, unavailable(error))
       }
       this.#inFlight = []
@@ -124,6 +133,7 @@ export class Batch {
   #sweep(): void {
     const now = Date.now()
     const late = (pending: Pending) => pending.deadline <= now
+    if (this.#inFlight.some(late)) this.#isSilent = true
     for (const pending of [...this.#inFlight, ...this.#waiting].filter(late))
       settle(pending, unavailable(new Error(`no answer within ${this.#options.ackDeadlineMs} ms`)))
     this.#waiting = this.#waiting.filter((pending) => !pending.settled)

@@ -53,6 +53,8 @@ export type JobMeta = {
   /** Source name and event id, for jobs that came from outside. */
   readonly source?: string
   readonly event?: string
+  /** The end of a second deduplication key, after `de:<source>-`. */
+  readonly alias?: string
   readonly tenant?: string
 }
 

@@ -79,9 +79,14 @@ local ids = redis.call('ZRANGE', KEYS[1], 0, count - 1)
 for _, id in ipairs(ids) do
   local job = ARGV[1] .. id
   if ARGV[5] == '1' then
-    local dedupe = redis.call('HGET', job, 'deid')
-    local key = dedupe and (ARGV[1] .. 'de:' .. dedupe)
-    if key and redis.call('GET', key) == id then redis.call('DEL', key) end
+    local known = { redis.call('HGET', job, 'deid') or nil }
+    local parsed, options = pcall(cjson.decode, redis.call('HGET', job, 'opts') or '')
+    local meta = parsed and options.meta
+    if meta and meta.alias then known[#known + 1] = meta.source .. '-' .. meta.alias end
+    for _, dedupe in ipairs(known) do
+      local key = ARGV[1] .. 'de:' .. dedupe
+      if redis.call('GET', key) == id then redis.call('DEL', key) end
+    end
   end
   redis.call('ZREM', KEYS[1], id)
   redis.call('UNLINK', job, job .. ':logs')

@@ -8,9 +8,10 @@ import { validate } from '../define/schema.ts'
 import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { addArguments, optionsPacker } from './add-script.ts'
+import { addArguments, type Extras, optionsPacker } from './add-script.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, type JobMeta } from './bull.ts'
+import type { Inbox, InboxEntry } from './inbox.ts'
 import { createJobIds } from './job-id.ts'
 
 export type ProducerOptions = {
@@ -21,6 +22,8 @@ export type ProducerOptions = {
   readonly durability: Durability
   readonly ackDeadlineMs: number
   readonly metrics: Metrics
+  /** Where accepted events are entered; undefined when the inbox is off. */
+  readonly inbox?: Inbox | undefined
   /** Why no new work may be stored now, e.g. memory above the watermark; undefined when it may. */
   readonly refusal: () => string | undefined
 }
@@ -91,22 +94,35 @@ export class Producer {
   readonly enqueueEvent = async (
     queue: AnyQueue,
     event: SourceEvent,
-    { windowMs }: { readonly windowMs: number },
+    { windowMs, inbox }: { readonly windowMs: number; readonly inbox?: InboxEntry },
   ): Promise<Enqueued> => {
     this.#refuseWhenFull()
+    const { source, id, alias, tenant, type } = event
+    const entry = inbox && this.#options.inbox?.entry(event, inbox, windowMs)
     return this.#store(
       queue,
       event.json,
-      { id: `${event.source}-${event.id}`, ttl: windowMs },
+      { id: `${source}-${id}`, ttl: windowMs },
       {
-        name: event.type,
+        name: type,
         meta: {
-          source: event.source,
-          event: event.id,
-          ...(event.tenant === undefined ? {} : { tenant: event.tenant }),
+          source,
+          event: id,
+          ...(alias === undefined ? {} : { alias }),
+          ...(tenant === undefined ? {} : { tenant }),
         },
       },
+      alias === undefined && entry === undefined
+        ? undefined
+        : {
+            ...(alias === undefined ? {} : { alias: { key: this.#aliasKey(queue, source, alias), ms: windowMs } }),
+            ...(entry === undefined ? {} : { inbox: entry }),
+          },
     )
+  }
+
+  #aliasKey(queue: AnyQueue, source: string, alias: string): string {
+    return `${this.#options.prefix}:${queue.name}:de:${source}-${alias}`
   }
 
   async #store(
@@ -114,6 +130,7 @@ export class Producer {
     json: string,
     dedupe: { id: string; ttl: number } | undefined,
     { name, meta }: { name: string; meta: JobMeta },
+    extras?: Extras,
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
@@ -127,6 +144,7 @@ export class Producer {
         json,
         options: lane.packOptions(dedupe ? { de: dedupe, meta } : { meta }),
         dedupeId: dedupe?.id,
+        ...(extras ? { extras } : {}),
       }),
     )
     if (id === mine) {

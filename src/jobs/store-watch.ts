@@ -4,6 +4,8 @@ import type { Metrics } from '../observe/metrics.ts'
 import { readFacts, type StoreFacts } from '../redis/store.ts'
 
 const everyMs = 1_000
+/** Of the watermark. */
+const tightShare = 0.9
 
 /**
  * Looks at a store each second, so that a full one is known before it refuses. At maxmemory BullMQ's workers cannot
@@ -51,6 +53,9 @@ export class StoreWatch {
     const { usedMemory = 0, maxMemory = 0 } = this.#facts ?? {}
     return maxMemory > 0 ? usedMemory / maxMemory : 0
   }
+
+  /** Whether the watermark is near: time to give up what can be done without. */
+  readonly isTight = (): boolean => this.memoryRatio > this.#watermark * tightShare
 
   /** Why no new work may be stored; undefined when it may. */
   readonly refusal = (): string | undefined => {

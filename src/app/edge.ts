@@ -1,0 +1,61 @@
+import type { Redis } from 'ioredis'
+import type { Service } from '../app.ts'
+import type { Config, SourceConfig } from '../config.ts'
+import type { AnyQueue } from '../define/queue.ts'
+import { MillraceError } from '../errors.ts'
+import { createHooks } from '../http/hooks.ts'
+import type { Hooks } from '../http/server.ts'
+import { createDeliver, type Deliver, type EnqueueEvent } from '../ingest/deliver.ts'
+import { Quotas } from '../ingest/quota.ts'
+import { createReceiver } from '../ingest/receive.ts'
+import { Sources } from '../ingest/sources.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+
+export type Edge = { readonly hooks: Hooks; readonly deliver: Deliver; readonly sources: Sources }
+
+/** Everything behind /hooks, and the delivery that replays use too. */
+export async function startEdge(
+  run: <S extends Service>(service: S) => Promise<S>,
+  {
+    config,
+    sources: configs,
+    queues,
+    enqueueEvent,
+    cache,
+    metrics,
+    log,
+    now,
+  }: {
+    config: Config
+    sources: readonly SourceConfig[]
+    queues: readonly AnyQueue[]
+    enqueueEvent: EnqueueEvent
+    cache: Redis
+    metrics: Metrics
+    log: Logger
+    now: (() => number) | undefined
+  },
+): Promise<Edge> {
+  const sources = await run(new Sources({ sources: configs, file: config.sourcesFile, log }))
+  const deliver = createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent })
+  const receiver = createReceiver({
+    sources,
+    deliver,
+    overflow: undefined,
+    quotas: new Quotas({ redis: cache, prefix: config.keyPrefix, metrics }),
+    bodyLimit: config.bodyLimit,
+    metrics,
+  })
+  return { sources, deliver, hooks: createHooks({ receiver, metrics, log, ...(now ? { now } : {}) }) }
+}
+
+export function quarantineOf(queues: readonly AnyQueue[]): AnyQueue {
+  const quarantine = queues.find((queue) => queue.name === 'quarantine')
+  if (!quarantine)
+    throw new MillraceError(
+      'invalid-definition',
+      'queues/quarantine.ts is missing: genuine requests that no queue takes need a place',
+    )
+  return quarantine
+}

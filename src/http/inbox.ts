@@ -1,0 +1,113 @@
+import express, { Router } from 'express'
+import type { Redis } from 'ioredis'
+import { z } from 'zod'
+import { MillraceError } from '../errors.ts'
+import type { Deliver } from '../ingest/deliver.ts'
+import { replay, replayMark } from '../ingest/replay.ts'
+import type { BullQueue } from '../jobs/bull.ts'
+import { findEvents, type InboxEvent, type InboxFilter, outcomesOf } from '../jobs/inbox-find.ts'
+import { type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { parse } from './parse.ts'
+
+/** More in one request would hold it open past its deadline. */
+const maxReplay = 1_000
+
+const time = z.coerce.date().transform((date) => date.getTime())
+const filterFields = {
+  event: z.string().optional(),
+  source: z.string().optional(),
+  type: z.string().optional(),
+  tenant: z.string().optional(),
+  queue: z.string().optional(),
+  since: time.optional(),
+  until: time.optional(),
+}
+const listQuery = z.strictObject({
+  ...filterFields,
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  cursor: z
+    .string()
+    .regex(/^\d+-\d+$/)
+    .optional(),
+})
+const replayBody = z.strictObject({ filter: z.strictObject(filterFields), dryRun: z.boolean().default(true) })
+
+/** /api/inbox and /api/replay. */
+export function inboxRoutes({
+  redis,
+  key,
+  bull,
+  deliver,
+  gatekeeper,
+}: {
+  redis: Redis
+  /** Of the inbox stream. */
+  key: string
+  bull: ReadonlyMap<string, BullQueue>
+  deliver: Deliver
+  gatekeeper: Gatekeeper
+}): Router {
+  const router = Router()
+
+  router.get('/inbox', gatekeeper.atLeast('viewer'), async (request, response) => {
+    const { limit, cursor, ...filter } = parse(listQuery, request.query)
+    const tenant = tenantOf(gatekeeper.require(request)) ?? filter.tenant
+    const events: unknown[] = []
+    let next: string | null = null
+    for await (const event of findEvents(redis, key, { ...filter, tenant }, cursor)) {
+      if (events.length === limit) break
+      events.push({ ...shown(event), outcomes: await outcomesOf(bull, event) })
+      next = event.at
+    }
+    response.json({ events, next: events.length < limit ? null : next })
+  })
+
+  router.get('/inbox/:event', gatekeeper.atLeast('viewer'), async (request, response) => {
+    const id = String(request.params.event)
+    const tenant = tenantOf(gatekeeper.require(request))
+    const filter: InboxFilter = {
+      ...parse(z.strictObject(filterFields), request.query),
+      event: id,
+      tenant,
+    }
+    for await (const event of findEvents(redis, key, filter)) {
+      response.json({
+        ...shown(event),
+        outcomes: await outcomesOf(bull, event),
+        payload: JSON.parse(event.data),
+        raw: event.raw?.toString('base64') ?? null,
+      })
+      return
+    }
+    throw new MillraceError('unknown-event', `there is no event ${JSON.stringify(id.slice(0, 100))}`)
+  })
+
+  router.post('/replay', express.json(), async (request, response) => {
+    const caller = gatekeeper.require(request)
+    requireRole(caller, 'operator')
+    const { filter, dryRun } = parse(replayBody, request.body)
+    const now = Date.now()
+    const events: InboxEvent[] = []
+    // What is stored from now on are replays, of which there shall be no end.
+    const wanted = { ...filter, tenant: tenantOf(caller) ?? filter.tenant, until: Math.min(filter.until ?? now, now) }
+    for await (const event of findEvents(redis, key, wanted)) {
+      if (events.length === maxReplay)
+        throw new MillraceError(
+          'bad-request',
+          `more than ${maxReplay} events; narrow the filter, or use the command line`,
+        )
+      events.push(event)
+    }
+    // In the order in which they came.
+    events.reverse()
+    const replayable = events.filter(({ isReadable }) => isReadable)
+    if (!dryRun) for (const event of replayable) await replay(deliver, event, replayMark(now), now)
+    response.json({ dryRun, replayed: dryRun ? 0 : replayable.length, events: events.map(shown) })
+  })
+
+  return router
+}
+
+function shown({ data: _data, raw: _raw, ...event }: InboxEvent) {
+  return event
+}

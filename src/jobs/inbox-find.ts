@@ -1,0 +1,114 @@
+import type { Redis } from 'ioredis'
+import type { BullQueue } from './bull.ts'
+
+/** Which events. Everything is optional; what is given must all fit. */
+export type InboxFilter = {
+  readonly event?: string | undefined
+  readonly source?: string | undefined
+  /** `message`, or with everything below it `message.*`. */
+  readonly type?: string | undefined
+  readonly tenant?: string | undefined
+  readonly queue?: string | undefined
+  /** Milliseconds since the epoch; when it was stored. */
+  readonly since?: number | undefined
+  readonly until?: number | undefined
+}
+
+export type InboxEvent = {
+  /** Place in the inbox, which is also the cursor of what comes after it. */
+  readonly at: string
+  readonly event: string
+  readonly source: string
+  readonly sourceType: string
+  readonly type: string
+  readonly tenant: string | null
+  readonly receivedAt: string
+  readonly storedAt: string
+  /** False for what could not be understood; it is in quarantine. */
+  readonly isReadable: boolean
+  readonly queues: readonly string[]
+  /** Deduplication window, in milliseconds. */
+  readonly windowMs: number
+  /** JSON text. */
+  readonly data: string
+  /** The body as it came, where the source keeps it. */
+  readonly raw: Buffer | null
+  readonly contentType: string | null
+}
+
+export type InboxOutcome = {
+  readonly queue: string
+  readonly job: string | null
+  /** A state of BullMQ's, `dead`, `removed` (done, and no longer kept) or `forgotten` (dead, and no longer kept). */
+  readonly state: string
+}
+
+const perRead = 200
+
+/** Newest first. Reads the inbox piece by piece for as long as the caller goes on. */
+export async function* findEvents(
+  redis: Redis,
+  key: string,
+  filter: InboxFilter = {},
+  before?: string,
+): AsyncGenerator<InboxEvent> {
+  let end = before === undefined ? String(filter.until ?? '+') : `(${before}`
+  for (;;) {
+    const page = await redis.xrevrangeBuffer(key, end, String(filter.since ?? '-'), 'COUNT', perRead)
+    for (const [id, fields] of page) {
+      const event = eventOf(id.toString(), fields)
+      if (fits(event, filter)) yield event
+    }
+    const last = page.at(-1)?.[0]
+    if (!last || page.length < perRead) return
+    end = `(${last.toString()}`
+  }
+}
+
+/** What became of it in each of its queues. */
+export async function outcomesOf(
+  bull: ReadonlyMap<string, BullQueue>,
+  { queues, source, event }: InboxEvent,
+): Promise<InboxOutcome[]> {
+  return Promise.all(
+    queues.map(async (name) => {
+      const queue = bull.get(name)
+      if (!queue) return { queue: name, job: null, state: 'unknown queue' }
+      const job = await queue.redis.get(queue.toKey(`de:${source}-${event}`))
+      if (job === null) return { queue: name, job, state: 'forgotten' }
+      const state = await queue.getJobState(job)
+      return { queue: name, job, state: state === 'failed' ? 'dead' : state === 'unknown' ? 'removed' : state }
+    }),
+  )
+}
+
+function eventOf(at: string, fields: readonly Buffer[]): InboxEvent {
+  const values = new Map<string, Buffer>()
+  for (let i = 0; i + 1 < fields.length; i += 2) values.set(String(fields[i]), fields[i + 1] as Buffer)
+  const text = (name: string) => values.get(name)?.toString()
+  return {
+    at,
+    event: text('event') ?? '',
+    source: text('source') ?? '',
+    sourceType: text('sourceType') ?? '',
+    type: text('type') ?? '',
+    tenant: text('tenant') ?? null,
+    receivedAt: new Date(Number(text('at'))).toISOString(),
+    storedAt: new Date(Number(at.split('-')[0])).toISOString(),
+    isReadable: !values.has('unreadable'),
+    queues: (text('queues') ?? '').split(',').filter(Boolean),
+    windowMs: Number(text('window')),
+    data: text('data') ?? 'null',
+    raw: values.get('raw') ?? null,
+    contentType: text('contentType') || null,
+  }
+}
+
+function fits(found: InboxEvent, { event, source, type, tenant, queue }: InboxFilter): boolean {
+  if (event !== undefined && found.event !== event) return false
+  if (source !== undefined && found.source !== source) return false
+  if (tenant !== undefined && found.tenant !== tenant) return false
+  if (queue !== undefined && !found.queues.includes(queue)) return false
+  if (type === undefined || type === found.type) return true
+  return type.endsWith('.*') && `${found.type}.`.startsWith(type.slice(0, -1))
+}
