@@ -21,8 +21,8 @@ const { addStandardJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scrip
 const { functions, body } = splitLua(addStandardJob.content)
 
 /**
- * KEYS: as in BullMQ's addStandardJob. ARGV, for each job: packed arguments, data, packed options, and packed
- * {@link Extras} or nothing. Returns a list of ids.
+ * KEYS: as in BullMQ's addStandardJob. ARGV: the inbox's key and length, then for each job the eight of
+ * {@link AddArguments}. Returns a list of ids.
  */
 export const addScript = `local rcall = redis.call
 ${functions}
@@ -30,20 +30,16 @@ local function add(KEYS, ARGV)
 ${body}
 end
 local ids = {}
-for i = 1, #ARGV, 4 do
-  local extras = ARGV[i + 3] ~= '' and cmsgpack.unpack(ARGV[i + 3]) or {}
-  local id = extras.alias and rcall('GET', extras.alias) or nil
+for i = 3, #ARGV, 8 do
+  local alias, entry, more = ARGV[i + 4], ARGV[i + 6], ARGV[i + 7]
+  local id = alias ~= '' and rcall('GET', alias) or nil
   if not id then
     id = add(KEYS, { ARGV[i], ARGV[i + 1], ARGV[i + 2] })
-    if id == extras.id then
-      if extras.alias then rcall('SET', extras.alias, id, 'PX', extras.aliasMs) end
-      local entry = extras.entry
-      if entry then
-        if not extras.hasData then
-          entry[#entry + 1] = 'data'
-          entry[#entry + 1] = ARGV[i + 1]
-        end
-        rcall('XADD', extras.inbox, 'MAXLEN', '~', extras.inboxLength, '*', unpack(entry))
+    if id == ARGV[i + 3] then
+      if alias ~= '' then rcall('SET', alias, id, 'PX', ARGV[i + 5]) end
+      if entry ~= '' then
+        local fields = more ~= '' and cmsgpack.unpack(more) or { 'data', ARGV[i + 1] }
+        rcall('XADD', ARGV[1], 'MAXLEN', '~', ARGV[2], '*', 'meta', entry, unpack(fields))
       end
     end
   end
@@ -55,8 +51,8 @@ return ids`
 export type Extras = {
   /** Key of a second deduplication id, and how long it holds, in milliseconds. */
   readonly alias?: { readonly key: string; readonly ms: number }
-  /** Entry in the inbox stream: names and values in turn. Without a value for `data` it is the job's own. */
-  readonly inbox?: { readonly key: string; readonly length: number; readonly entry: readonly (string | Buffer)[] }
+  /** Entry of the inbox. Without `fields` the job's data is its data. */
+  readonly inbox?: { readonly meta: string; readonly fields?: readonly (string | Buffer)[] }
 }
 
 export const addScriptSha = createHash('sha1').update(addScript).digest('hex')
@@ -87,8 +83,8 @@ export function optionsPacker(fixed: object): (own: object) => Buffer {
   }
 }
 
-/** One job's four ARGV. */
-export type AddArguments = readonly [Buffer, string, Buffer, Buffer | '']
+/** One job's ARGV: packed arguments, data, packed options, id, alias, its milliseconds, inbox entry, its other fields. */
+export type AddArguments = readonly [Buffer, string, Buffer, string, string, number, string, Buffer | '']
 
 /** `options` must be in BullMQ's stored form, with `de` for deduplication, and packed. */
 export function addArguments(job: {
@@ -102,22 +98,17 @@ export function addArguments(job: {
   readonly extras?: Extras
 }): AddArguments {
   const dedupeKey = job.dedupeId === undefined ? null : `${job.keyPrefix}de:${job.dedupeId}`
+  const { alias, inbox } = job.extras ?? {}
   return [
     packr.pack([job.keyPrefix, job.id, job.name, job.timestamp, null, null, null, null, dedupeKey, null]),
     job.json,
     job.options,
-    job.extras ? packExtras(job.id, job.extras) : '',
+    job.id,
+    alias?.key ?? '',
+    alias?.ms ?? 0,
+    inbox?.meta ?? '',
+    inbox?.fields ? packr.pack(inbox.fields) : '',
   ]
-}
-
-function packExtras(id: string, { alias, inbox }: Extras): Buffer {
-  return packr.pack({
-    id,
-    ...(alias ? { alias: alias.key, aliasMs: alias.ms } : {}),
-    ...(inbox
-      ? { inbox: inbox.key, inboxLength: inbox.length, entry: inbox.entry, hasData: inbox.entry.includes('data') }
-      : {}),
-  })
 }
 
 /**

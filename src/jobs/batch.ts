@@ -28,6 +28,8 @@ export type BatchOptions = {
   readonly queue: string
   readonly durability: Durability
   readonly ackDeadlineMs: number
+  /** The stream of accepted events, and how many it may hold. */
+  readonly inbox?: { readonly key: string; readonly length: number } | undefined
 }
 
 /**
@@ -117,7 +119,8 @@ export class Batch {
 
   async #send(batch: readonly Pending[]): Promise<readonly unknown[]> {
     const { redis, durability, ackDeadlineMs } = this.#options
-    const args = batch.flatMap((pending) => pending.args)
+    const { key = '', length = 0 } = this.#options.inbox ?? {}
+    const args = [key, length, ...batch.flatMap((pending) => pending.args)]
     const added = redis.evalsha(addScriptSha, this.#keys.length, ...this.#keys, ...args).catch((error: Error) => {
       if (!error.message.startsWith('NOSCRIPT')) throw error
       return redis.eval(addScript, this.#keys.length, ...this.#keys, ...args)

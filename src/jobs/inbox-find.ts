@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { BullQueue } from './bull.ts'
+import type { EntryMeta } from './inbox.ts'
 
 /** Which events. Everything is optional; what is given must all fit. */
 export type InboxFilter = {
@@ -85,22 +86,16 @@ export async function outcomesOf(
 function eventOf(at: string, fields: readonly Buffer[]): InboxEvent {
   const values = new Map<string, Buffer>()
   for (let i = 0; i + 1 < fields.length; i += 2) values.set(String(fields[i]), fields[i + 1] as Buffer)
-  const text = (name: string) => values.get(name)?.toString()
+  const { receivedAt, tenant, contentType, ...meta } = JSON.parse(String(values.get('meta'))) as EntryMeta
   return {
     at,
-    event: text('event') ?? '',
-    source: text('source') ?? '',
-    sourceType: text('sourceType') ?? '',
-    type: text('type') ?? '',
-    tenant: text('tenant') ?? null,
-    receivedAt: new Date(Number(text('at'))).toISOString(),
+    ...meta,
+    tenant: tenant ?? null,
+    receivedAt: new Date(receivedAt).toISOString(),
     storedAt: new Date(Number(at.split('-')[0])).toISOString(),
-    isReadable: !values.has('unreadable'),
-    queues: (text('queues') ?? '').split(',').filter(Boolean),
-    windowMs: Number(text('window')),
-    data: text('data') ?? 'null',
+    data: values.get('data')?.toString() ?? 'null',
     raw: values.get('raw') ?? null,
-    contentType: text('contentType') || null,
+    contentType: contentType ?? null,
   }
 }
 

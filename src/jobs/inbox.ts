@@ -14,6 +14,20 @@ const leastEntries = 100
 /** Share of the entries that goes when the store is nearly full: the inbox makes room before work is refused. */
 const roomShare = 0.5
 
+/** The small part of an entry; the rest is `data`, the payload as it is stored, and `raw`. */
+export type EntryMeta = {
+  readonly source: string
+  readonly sourceType: string
+  readonly type: string
+  readonly event: string
+  readonly tenant: string | undefined
+  readonly queues: readonly string[]
+  readonly receivedAt: number
+  readonly windowMs: number
+  readonly isReadable: boolean
+  readonly contentType?: string | undefined
+}
+
 /**
  * The list of every accepted event: a stream, entered by the very script that stores the event's first job. Bounded by age,
  * and by memory: the number of entries that fit is learnt from those that are there.
@@ -68,29 +82,22 @@ export class Inbox {
     await this.#round
   }
 
+  /** How many entries it may hold. */
+  get length(): number {
+    return this.#length
+  }
+
   /** What the add script enters with the event's first job. */
-  entry(event: SourceEvent, inbox: InboxEntry, windowMs: number): NonNullable<Extras['inbox']> {
-    const fields: (string | Buffer)[] = [
-      'source',
-      event.source,
-      'sourceType',
-      event.sourceType,
-      'type',
-      event.type,
-      'event',
-      event.id,
-      'queues',
-      inbox.queues.join(','),
-      'at',
-      String(inbox.receivedAt),
-      'window',
-      String(windowMs),
-    ]
-    if (event.tenant !== undefined) fields.push('tenant', event.tenant)
-    if (!inbox.isReadable) fields.push('unreadable', '1')
-    if (inbox.raw) fields.push('raw', inbox.raw, 'contentType', inbox.contentType ?? '')
-    if (inbox.json !== undefined) fields.push('data', inbox.json)
-    return { key: this.key, length: this.#length, entry: fields }
+  entry(
+    { source, sourceType, type, id, tenant, json: own }: SourceEvent,
+    { queues, receivedAt, isReadable, json, raw, contentType }: InboxEntry,
+    windowMs: number,
+  ): NonNullable<Extras['inbox']> {
+    const meta: EntryMeta = { source, sourceType, type, event: id, tenant, queues, receivedAt, windowMs, isReadable }
+    // One field, because a stream's entry costs by the field.
+    if (json === undefined && !raw) return { meta: JSON.stringify(meta) }
+    const fields = ['data', json ?? own]
+    return { meta: JSON.stringify({ ...meta, contentType }), fields: raw ? [...fields, 'raw', raw] : fields }
   }
 
   /** Removes what is over age or memory, and half of the rest when the store is nearly full. */

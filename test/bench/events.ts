@@ -21,8 +21,14 @@ export function eventId(serial: number): string {
   return `Ev${serial.toString(36).toUpperCase().padStart(idDigits, '0')}`
 }
 
+/** Each event has a time of its own, in microseconds, as Slack's have; of today, as Slack's are. */
+const second = Math.floor(Date.now() / 1_000) - 3_600
+export function eventTime(serial: number): string {
+  return `${second + Math.floor(serial / 1e6)}.${String(serial % 1e6).padStart(6, '0')}`
+}
+
 /** A mention as Slack delivers one, of about 1 KB. */
-export function mention(id: string): string {
+export function mention(id: string, time: string = eventTime(0)): string {
   const text =
     '<@U0LAN0Z89> could you roll back release 2026.10.2 on staging? The checkout smoke test has been red since.'
   const words = text.slice('<@U0LAN0Z89>'.length)
@@ -45,7 +51,7 @@ export function mention(id: string): string {
       team: 'T061EG9R6',
       blocks: [{ type: 'rich_text', block_id: 'Xq3vB', elements: [{ type: 'rich_text_section', elements }] }],
       channel: 'C123ABC456',
-      event_ts: '1515449522.000016',
+      event_ts: time,
     },
     type: 'event_callback',
     event_id: id,

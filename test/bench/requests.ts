@@ -1,5 +1,5 @@
 import { createConnection, type Socket } from 'node:net'
-import { eventId, mention, signature } from './events.ts'
+import { eventId, eventTime, mention, signature } from './events.ts'
 
 /** What the senders are told to do. */
 export type Order = {
@@ -22,18 +22,23 @@ export type Prepared = {
 }
 
 const signatureLength = 'v0='.length + 64
-const blank = { id: eventId(0), signature: 'v0='.padEnd(signatureLength, '0') }
+const blank = { id: eventId(0), time: eventTime(0), signature: 'v0='.padEnd(signatureLength, '0') }
 const answerBytes = 16 * 1024
 
 /** `first` is the serial number of the first event; none may be used twice on one store. */
 export async function prepare({ port, connections, events }: Order, first: number): Promise<Prepared> {
   const timestamp = Math.floor(Date.now() / 1_000)
   const signatures = Buffer.alloc(events * signatureLength)
-  const [before = '', after = ''] = mention(blank.id).split(blank.id)
-  for (let i = 0; i < events; i++)
-    signatures.write(signature(timestamp, before + eventId(first + i) + after), i * signatureLength, 'latin1')
+  // The time stands in front of the id.
+  const [start = '', middle = '', end = ''] = mention(blank.id, blank.time).split(
+    new RegExp(`${blank.time}|${blank.id}`),
+  )
+  for (let i = 0; i < events; i++) {
+    const body = start + eventTime(first + i) + middle + eventId(first + i) + end
+    signatures.write(signature(timestamp, body), i * signatureLength, 'latin1')
+  }
 
-  const body = mention(blank.id)
+  const body = mention(blank.id, blank.time)
   const head = [
     'POST /hooks/slack HTTP/1.1',
     `Host: 127.0.0.1:${port}`,
@@ -46,12 +51,17 @@ export async function prepare({ port, connections, events }: Order, first: numbe
     'Content-Type: application/json',
   ].join('\r\n')
   const template = Buffer.from(`${head}\r\n\r\n${body}`)
-  const [signatureAt, idAt] = [template.indexOf(blank.signature), template.indexOf(blank.id)]
+  const [signatureAt, timeAt, idAt] = [blank.signature, blank.time, blank.id].map((part) => template.indexOf(part)) as [
+    number,
+    number,
+    number,
+  ]
   return {
     lines: await Promise.all(Array.from({ length: connections }, () => connect(port))),
     request: () => Buffer.from(template),
     fill: (request, i) => {
       signatures.copy(request, signatureAt, i * signatureLength, (i + 1) * signatureLength)
+      request.write(eventTime(first + i), timeAt, 'latin1')
       request.write(eventId(first + i), idAt, 'latin1')
     },
   }

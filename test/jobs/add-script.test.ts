@@ -66,7 +66,7 @@ function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.c
       dedupeId: dedupe?.id,
     }),
   )
-  return client.eval(addScript, keys.length, ...keys, ...args)
+  return client.eval(addScript, keys.length, ...keys, '', 0, ...args)
 }
 
 async function addTheirs(bull: BullQueue, { id, name: title = name, data = {}, dedupe, meta = {}, at }: Added) {
