@@ -16,6 +16,7 @@ import { Inbox } from './jobs/inbox.ts'
 import { Janitor } from './jobs/janitor.ts'
 import { Producer } from './jobs/producer.ts'
 import { Runner } from './jobs/runner.ts'
+import { Shedder } from './jobs/shedder.ts'
 import { StoreWatch } from './jobs/store-watch.ts'
 import type { Definitions } from './load.ts'
 import type { Logger } from './observe/log.ts'
@@ -119,6 +120,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       name: 'queues',
       stop: async () => void (await Promise.all([...bull.values()].map((queue) => queue.close()))),
     })
+    const shedder = await run(new Shedder({ watch: queueWatch, queues, bull, log }))
     const inbox =
       has('http') && config.inbox.limit > 0
         ? await run(
@@ -135,7 +137,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         ackDeadlineMs: config.ackDeadlineMs,
         metrics,
         inbox,
-        refusal: queueWatch.refusal,
+        refusal: shedder.refusal,
       }),
     )
     const runners: Runner[] = []

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { z } from 'zod'
 import { formatDuration, parseDuration } from '../define/duration.ts'
+import { sizeOf } from '../define/size.ts'
 import { messageOf } from '../errors.ts'
 import type { StoreAddress } from './types.ts'
 
@@ -81,12 +82,6 @@ export function sizeOrOff(max: number): (value: string) => number {
       throw new Error('must be a size from 1mb on, such as 256mb or 2gb, or 0 for none')
     return size
   }
-}
-
-function sizeOf(value: string): number | undefined {
-  const [, digits, unit = 'b'] = /^(\d+)(b|kb|mb|gb)?$/i.exec(value) ?? []
-  const power = ['b', 'kb', 'mb', 'gb'].indexOf(unit.toLowerCase())
-  return digits === undefined ? undefined : Number(digits) * 1024 ** power
 }
 
 export function prefix(value: string): string {

@@ -1,6 +1,7 @@
 import { MillraceError } from '../errors.ts'
 import { type Duration, durationMs } from './duration.ts'
 import type { AnySchema, InputOf, OutputOf } from './schema.ts'
+import { type Size, sizeOf } from './size.ts'
 
 /** What a queue file declares. Everything but `name` and `payload` has a default that is safe in production. */
 export type QueueOptions<S extends AnySchema> = {
@@ -32,6 +33,12 @@ export type QueueOptions<S extends AnySchema> = {
     /** Dead letters: jobs that will not be tried again. Default: `{ age: '14d', count: 50_000 }`. */
     dead?: KeepOptions
   }
+  /**
+   * How much of the store's memory its unfinished jobs may take, estimated from a sample of them each second. Beyond it
+   * new events wait on disk and new jobs are refused, so that one queue that nobody works on does not fill the store for
+   * all. Default: none.
+   */
+  budget?: Size
   /** Jobs with the same key within the time are one job. The time counts from the first. Default: none. */
   dedupe?: { by(payload: InputOf<S>): string; within: Duration }
 }
@@ -49,6 +56,8 @@ export type Queue<S extends AnySchema = AnySchema> = {
   readonly on: readonly string[]
   readonly retry: Readonly<RetryPolicy>
   readonly keep: { readonly completed: Readonly<KeepPolicy>; readonly dead: Readonly<KeepPolicy> }
+  /** Bytes. */
+  readonly budget: number | undefined
   // A method, not a function property: only methods let a queue of one payload pass for a queue of any.
   readonly dedupe: { by(payload: InputOf<S>): string; readonly withinMs: number } | undefined
 }
@@ -70,8 +79,11 @@ const defaults = {
   dead: { age: '14d', count: 50_000 },
 } as const
 
+/** Less is within the error of the estimate. */
+const leastBudget = 1024 ** 2
+
 const known = {
-  queue: ['name', 'payload', 'on', 'retry', 'keep', 'dedupe'],
+  queue: ['name', 'payload', 'on', 'retry', 'keep', 'budget', 'dedupe'],
   retry: ['attempts', 'base', 'max', 'jitter'],
   keep: ['completed', 'dead'],
   kept: ['age', 'count'],
@@ -113,6 +125,10 @@ export function defineQueue<S extends AnySchema>(options: QueueOptions<S>): Queu
     throw wrong(`${at}: retry.jitter ${retry.jitter}`, 'a number from 0 to 1')
   if (maxMs < baseMs) throw wrong(`${at}: retry.max ${retry.max}`, `at least retry.base (${retry.base})`)
 
+  const budget = options.budget === undefined ? undefined : sizeOf(options.budget)
+  if (options.budget !== undefined && !(budget !== undefined && budget >= leastBudget))
+    throw wrong(`${at}: budget ${JSON.stringify(options.budget)}`, "a size of at least '1mb', such as '64mb'")
+
   const dedupe = options.dedupe
   if (dedupe && typeof dedupe.by !== 'function') throw wrong(`${at}: dedupe.by`, 'a function of the payload')
 
@@ -130,6 +146,7 @@ export function defineQueue<S extends AnySchema>(options: QueueOptions<S>): Queu
       completed: keepPolicy({ ...defaults.completed, ...options.keep?.completed }, `${at}: keep.completed`),
       dead: keepPolicy({ ...defaults.dead, ...options.keep?.dead }, `${at}: keep.dead`),
     }),
+    budget,
     dedupe: dedupe && Object.freeze({ by: dedupe.by, withinMs }),
   })
 }

@@ -24,8 +24,8 @@ export type ProducerOptions = {
   readonly metrics: Metrics
   /** Where accepted events are entered; undefined when the inbox is off. */
   readonly inbox?: Inbox | undefined
-  /** Why no new work may be stored now, e.g. memory above the watermark; undefined when it may. */
-  readonly refusal: () => string | undefined
+  /** Why a job of so many bytes may not be stored now, e.g. memory above the watermark; undefined when it may. */
+  readonly refusal: (queue: string, tenant: string | undefined, bytes: number) => string | undefined
 }
 
 /** What is the same for all jobs of a queue. */
@@ -72,15 +72,17 @@ export class Producer {
    * `dedupeKey` may be repeated without doubt.
    */
   readonly enqueue: Enqueue = async (queue, payload, options = {}) => {
-    this.#refuseWhenFull()
-    return this.enqueueFromWorker(queue, payload, options)
+    const json = await jsonOf(queue, payload)
+    this.#refuseWhenFull(queue, options.tenant, json.length)
+    return this.#storeChecked(queue, json, payload, options)
   }
 
   /** As {@link enqueue}, above the watermark too: a worker that may not finish its job would keep the store full. */
   readonly enqueueFromWorker: Enqueue = async (queue, payload, options = {}) => {
-    const json = stringify(queue, payload)
-    // What is checked is what will be read back: a Date, say, is a text by then.
-    await validate(queue.payload, JSON.parse(json), `job for '${queue.name}'`)
+    return this.#storeChecked(queue, await jsonOf(queue, payload), payload, options)
+  }
+
+  #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
     return this.#store(queue, json, dedupeOf(queue, payload, options), {
       name: options.name ?? queue.name,
       meta: options.tenant === undefined ? {} : { tenant: options.tenant },
@@ -96,7 +98,7 @@ export class Producer {
     event: SourceEvent,
     { windowMs, inbox }: { readonly windowMs: number; readonly inbox?: InboxEntry },
   ): Promise<Enqueued> => {
-    this.#refuseWhenFull()
+    this.#refuseWhenFull(queue, event.tenant, event.json.length)
     const { source, id, alias, tenant, type } = event
     const entry = inbox && this.#options.inbox?.entry(event, inbox, windowMs)
     return this.#store(
@@ -155,8 +157,8 @@ export class Producer {
     return { id, duplicate: true }
   }
 
-  #refuseWhenFull(): void {
-    const refusal = this.#options.refusal()
+  #refuseWhenFull({ name }: AnyQueue, tenant: string | undefined, bytes: number): void {
+    const refusal = this.#options.refusal(name, tenant, bytes)
     if (refusal !== undefined) throw new MillraceError('store-unavailable', refusal, { retryAfter: 5 })
   }
 
@@ -172,6 +174,14 @@ export class Producer {
         throw new MillraceError('store-unavailable', 'the store did not answer', { cause: error, retryAfter: 2 })
     }
   }
+}
+
+/** The payload as it will be stored. Throws `invalid-payload`. */
+async function jsonOf(queue: AnyQueue, payload: unknown): Promise<string> {
+  const json = stringify(queue, payload)
+  // What is checked is what will be read back: a Date, say, is a text by then.
+  await validate(queue.payload, JSON.parse(json), `job for '${queue.name}'`)
+  return json
 }
 
 function stringify(queue: AnyQueue, payload: unknown): string {

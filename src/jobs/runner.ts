@@ -11,6 +11,7 @@ import { Attempt, AttemptAborted } from './attempt.ts'
 import { bullKeep, keepAll, metaOf } from './bull.ts'
 import { AttemptContext } from './context.ts'
 import { dropped, errorOf, outcomeName, storable } from './ended.ts'
+import { letWorkGoOn } from './full-store.ts'
 import { untilPointless } from './patience.ts'
 import { Tidying } from './tidying.ts'
 
@@ -63,6 +64,7 @@ export class Runner {
 
   async start(): Promise<void> {
     const { worker, redis, prefix } = this.#options
+    letWorkGoOn()
     // Two plain parameters: with a third BullMQ would make an AbortController for each job, asked for or not.
     const bull = new BullWorker(worker.queue.name, (job, token) => this.#process(job, token ?? ''), {
       connection: redis,

@@ -35,8 +35,8 @@ export class StoreWatch {
   }
 
   async start(): Promise<void> {
-    await this.#look()
-    this.#timer = setInterval(() => void this.#look(), everyMs)
+    await this.look()
+    this.#timer = setInterval(() => void this.look(), everyMs)
   }
 
   stop(): Promise<void> {
@@ -63,7 +63,8 @@ export class StoreWatch {
     return `the queue store is ${Math.round(this.memoryRatio * 100)} % full; new work is taken below ${Math.round(this.#watermark * 100)} %`
   }
 
-  async #look(): Promise<void> {
+  /** Asks the store now. */
+  async look(): Promise<void> {
     try {
       this.#facts = await readFacts(this.#redis)
       this.#error = undefined

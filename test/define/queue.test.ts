@@ -56,7 +56,10 @@ describe('defineQueue', () => {
     [{ name: 'a'.repeat(101) }, 'is not'],
     [{ payload: undefined }, "queue 'q': payload is not a Standard Schema, such as z.object({…})"],
     [{ payload: { parse: () => ({}) } }, 'is not a Standard Schema'],
-    [{ retries: 3 }, "queue 'q': retries is not an option: it is none of name, payload, on, retry, keep, dedupe"],
+    [
+      { retries: 3 },
+      "queue 'q': retries is not an option: it is none of name, payload, on, retry, keep, budget, dedupe",
+    ],
     [{ on: ['app_mention'] }, `queue 'q': on "app_mention" is not 'source:type', 'source:type.*' or 'source:*'`],
     [{ on: ['slack:'] }, 'is not'],
     [{ on: ['*:x'] }, 'is not'],
