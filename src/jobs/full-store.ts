@@ -9,19 +9,20 @@ import { createRequire } from 'node:module'
  * A deletion of nothing in front of these scripts lets work go on. Adding jobs stays refused.
  */
 
-const scripts = ['moveToActive-11', 'extendLock-2', 'extendLocks-1', 'moveStalledJobsToWait-9']
+type Script = { content: string }
 
 const require = createRequire(import.meta.url)
+const { moveToActive } = require('bullmq/dist/cjs/scripts/moveToActive-11.js') as { moveToActive: Script }
+const { extendLock } = require('bullmq/dist/cjs/scripts/extendLock-2.js') as { extendLock: Script }
+const { extendLocks } = require('bullmq/dist/cjs/scripts/extendLocks-1.js') as { extendLocks: Script }
+const { moveStalledJobsToWait } = require('bullmq/dist/cjs/scripts/moveStalledJobsToWait-9.js') as {
+  moveStalledJobsToWait: Script
+}
+
 const prelude = `redis.call('DEL', KEYS[1] .. ':nothing')\n`
 
 /** Changes BullMQ's scripts in this process. Must have run before the first worker connects; a second time does nothing. */
 export function letWorkGoOn(): void {
-  for (const file of scripts) {
-    const script = Object.values(require(`bullmq/dist/cjs/scripts/${file}.js`) as Record<string, { content?: string }>)
-      .filter((value) => typeof value.content === 'string')
-      .at(0)
-    // Another version with other scripts must be noticed by whoever changes the version, not at the first full store.
-    if (!script?.content) throw new Error(`BullMQ has no script ${file}`)
+  for (const script of [moveToActive, extendLock, extendLocks, moveStalledJobsToWait])
     if (!script.content.startsWith(prelude)) script.content = prelude + script.content
-  }
 }
