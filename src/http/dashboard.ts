@@ -5,6 +5,7 @@ import express, { type Application, type Request, type Response, Router } from '
 import { RateLimiterMemory } from 'rate-limiter-flexible'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
+import { decodeOrStored } from '../jobs/codec.ts'
 import { summarizeQueue } from '../jobs/inspect.ts'
 import type { Check } from '../observe/check.ts'
 import { boardRole, type Caller, type Gatekeeper, keyId, requireRole } from './auth.ts'
@@ -89,7 +90,7 @@ export function dashboardRoutes({
 function board(bull: ReadonlyMap<string, BullQueue>): Application {
   const adapter = new ExpressAdapter().setBasePath('/dashboard/queues')
   createBullBoard({
-    queues: [...bull.values()].map((queue) => new BullMQAdapter(queue)),
+    queues: [...bull.values()].map(adapterOf),
     serverAdapter: adapter,
     options: {
       uiConfig: {
@@ -109,6 +110,12 @@ function board(bull: ReadonlyMap<string, BullQueue>): Application {
       render(file, options, (error, text) => done(error, text?.replace(/<link[^>]*https?:\/\/[^>]*>/g, ''))),
     )
   return app
+}
+
+function adapterOf(queue: BullQueue): BullMQAdapter {
+  const adapter = new BullMQAdapter(queue)
+  adapter.setFormatter('data', decodeOrStored)
+  return adapter
 }
 
 type Done = (error: unknown, text?: string) => void

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { BullQueue } from './bull.ts'
+import { decodeText } from './codec.ts'
 import type { EntryMeta } from './inbox.ts'
 
 /** Which events. Everything is optional; what is given must all fit. */
@@ -93,7 +94,7 @@ function eventOf(at: string, fields: readonly Buffer[]): InboxEvent {
     tenant: tenant ?? null,
     receivedAt: new Date(receivedAt).toISOString(),
     storedAt: new Date(Number(at.split('-')[0])).toISOString(),
-    data: values.get('data')?.toString() ?? 'null',
+    data: decodeText(values.get('data')?.toString() ?? 'null'),
     raw: values.get('raw') ?? null,
     contentType: contentType ?? null,
   }

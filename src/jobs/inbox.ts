@@ -3,6 +3,7 @@ import type { InboxEntry, SourceEvent } from '../define/event.ts'
 import type { Logger } from '../observe/log.ts'
 import { keys } from '../redis/keys.ts'
 import type { Extras } from './add-script.ts'
+import { encode } from './codec.ts'
 
 export type { InboxEntry } from '../define/event.ts'
 
@@ -96,7 +97,7 @@ export class Inbox {
     const meta: EntryMeta = { source, sourceType, type, event: id, tenant, queues, receivedAt, windowMs, isReadable }
     // One field, because a stream's entry costs by the field.
     if (json === undefined && !raw) return { meta: JSON.stringify(meta) }
-    const fields = ['data', json ?? own]
+    const fields = ['data', encode(json ?? own)]
     return { meta: JSON.stringify({ ...meta, contentType }), fields: raw ? [...fields, 'raw', raw] : fields }
   }
 

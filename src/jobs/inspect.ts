@@ -1,6 +1,7 @@
 import type { Job as BullJob, JobType } from 'bullmq'
 import { MillraceError } from '../errors.ts'
 import { type BullQueue, metaOf } from './bull.ts'
+import { decodeOrStored } from './codec.ts'
 
 export const jobStates = [
   'waiting',
@@ -120,7 +121,11 @@ function fits(
 ): boolean {
   if (tenant !== undefined && metaOf(job).tenant !== tenant) return false
   if (name !== undefined && job.name !== name) return false
-  return text === undefined || job.id === text || `${JSON.stringify(job.data)} ${job.failedReason ?? ''}`.includes(text)
+  return (
+    text === undefined ||
+    job.id === text ||
+    `${JSON.stringify(decodeOrStored(job.data))} ${job.failedReason ?? ''}`.includes(text)
+  )
 }
 
 /** Everything about one job. Throws `unknown-job`; to a caller of one tenant, another's job does not exist. */
@@ -132,7 +137,7 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
   if (!job || (tenant !== undefined && metaOf(job).tenant !== tenant)) throw unknownJob(queue, id)
   return {
     ...summarizeJob(queue, job, state),
-    payload: job.data,
+    payload: decodeOrStored(job.data),
     result: job.returnvalue,
     errors: job.stacktrace ?? [],
     logs,

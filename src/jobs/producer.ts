@@ -11,6 +11,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { addArguments, type Extras, optionsPacker } from './add-script.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, type JobMeta } from './bull.ts'
+import { encode } from './codec.ts'
 import type { Inbox, InboxEntry } from './inbox.ts'
 import { createJobIds } from './job-id.ts'
 
@@ -143,7 +144,7 @@ export class Producer {
         id: mine,
         name,
         timestamp: Date.now(),
-        json,
+        json: encode(json),
         options: lane.packOptions(dedupe ? { de: dedupe, meta } : { meta }),
         dedupeId: dedupe?.id,
         ...(extras ? { extras } : {}),

@@ -9,6 +9,7 @@ import { backoffMs } from '../policy/backoff.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
 import { bullKeep, keepAll, metaOf } from './bull.ts'
+import { decode } from './codec.ts'
 import { AttemptContext } from './context.ts'
 import { dropped, errorOf, outcomeName, storable } from './ended.ts'
 import { letWorkGoOn } from './full-store.ts'
@@ -184,7 +185,7 @@ export class Runner {
     }
     let payload: unknown
     try {
-      payload = validate(worker.queue.payload, bullJob.data, `stored payload of job ${bullJob.id}`)
+      payload = validate(worker.queue.payload, decode(bullJob.data), `stored payload of job ${bullJob.id}`)
     } catch (error) {
       return refuse(error)
     }

@@ -14,7 +14,7 @@ export type CpuTimes = {
 
 /** Starts to count; call what it returns at the end. `helpers` are measured only so that they are not taken for strangers. */
 export function countCpu(pids: { process: number; store: number; helpers: readonly number[] }) {
-  const all = [pids.process, pids.store, process.pid, ...pids.helpers]
+  const all = [...new Set([pids.process, pids.store, process.pid, ...pids.helpers])]
   const read = () => ({ at: performance.now(), machine: machineSeconds(), own: all.map(processSeconds) })
   const before = read()
   return (items: number): CpuTimes => {

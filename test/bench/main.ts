@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
+import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
 import { machine, machineLine } from './machine.ts'
 import { type Options, readOptions, usage } from './options.ts'
@@ -27,6 +28,7 @@ async function main({ only, json, profile, ...settings }: Options): Promise<numb
   for (const [name, compare] of [
     ['edge', compareEdge],
     ['worker', compareWorker],
+    ['codec', compareCodec],
   ] as const) {
     if (only !== undefined && only !== name) continue
     stage = new Stage(profile)

@@ -5,7 +5,7 @@ export const usage = `Usage: npm run bench -- [options]
 
 Compares Millrace with the plain alternative, in turns, in one run, at the same durability.
 
-  --only edge|worker   one of the two comparisons
+  --only NAME          one of the comparisons: edge, worker, codec
   --rounds N           rounds of each comparison, after one that is thrown away; default 5
   --seconds N          length of each run of the edge; default 4
   --connections N      connections to the edge; default 100
@@ -35,7 +35,8 @@ export function readOptions(args: readonly string[]) {
   })
   if (values.help) return undefined
   const { only, json, profile } = values
-  if (only !== undefined && only !== 'edge' && only !== 'worker') throw new Error('--only is edge or worker')
+  if (only !== undefined && !['edge', 'worker', 'codec'].includes(only))
+    throw new Error('--only is edge, worker or codec')
   const count = (name: 'rounds' | 'connections' | 'events' | 'concurrency') => {
     const value = Number(values[name])
     if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} is a whole number from 1`)

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Queue } from 'bullmq'
+import { encode } from '../../src/jobs/codec.ts'
 import type { TestRedis } from '../harness/redis.ts'
 import { until } from '../harness/until.ts'
 import { countCpu } from './cpu.ts'
@@ -76,7 +77,7 @@ async function measure(worker: Helper, store: TestRedis, jobs: Jobs, events: num
   return { events, perSecond: events / seconds, ...times }
 }
 
-/** Jobs as the edge stores them; ours carry what Millrace knows of them as well. */
+/** Jobs as the edge stores them; ours are compressed, and carry what Millrace knows of them as well. */
 async function fill({ queue, meta }: Jobs, events: number): Promise<void> {
   for (let first = 0; first < events; first += perCall) {
     const jobs = Array.from({ length: Math.min(perCall, events - first) }, (_, i) => {
@@ -84,7 +85,7 @@ async function fill({ queue, meta }: Jobs, events: number): Promise<void> {
       const own = meta ? { meta: { source: 'slack', event: id, tenant: 'T061EG9R6' } } : {}
       const deduplication = { id: `slack-${id}`, ttl: dedupeMs }
       const opts = { ...jobOptions, ...own, jobId: randomUUID(), deduplication }
-      return { name: 'app_mention', data: JSON.parse(mention(id)) as object, opts }
+      return { name: 'app_mention', data: JSON.parse(meta ? encode(mention(id)) : mention(id)) as object, opts }
     })
     await queue.addBulk(jobs)
   }

@@ -1,4 +1,5 @@
 import type { App } from '../../src/app.ts'
+import { decode } from '../../src/jobs/codec.ts'
 import { type JobState, jobStates } from '../../src/jobs/inspect.ts'
 import { until } from './until.ts'
 
@@ -20,7 +21,7 @@ export async function jobsOf(app: App, queue: string, states: readonly JobState[
   return jobs.map(({ id, name, data, failedReason, attemptsMade, opts }) => ({
     id: id ?? '',
     name,
-    data,
+    data: decode(data),
     failedReason,
     attemptsMade,
     meta: (opts as { meta?: StoredJob['meta'] }).meta ?? {},
