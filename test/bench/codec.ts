@@ -98,7 +98,7 @@ function ourWay(stage: Stage, store: TestRedis): Way {
       producer.enqueueEvent(
         queue,
         { id, source: 'github', sourceType: 'github', type: name, tenant: undefined, json, payload },
-        dedupeMs,
+        { windowMs: dedupeMs },
       ),
     write: (payload) => encode(JSON.stringify(payload)),
     read: (text) => decode(JSON.parse(text)),
