@@ -1,4 +1,4 @@
-import { startEdge } from './app/edge.ts'
+import { type Edge, startEdge } from './app/edge.ts'
 import { settingsOf, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
@@ -160,19 +160,29 @@ export async function startApp(options: AppOptions): Promise<App> {
     if (has('scheduler')) await run(new Janitor({ queues, bull, log }))
 
     // — http
+    let edge: Edge | undefined
     const checks = () =>
       readiness({
         queueStore: queueWatch,
         cacheStore: cacheWatch,
         durability: config.durability,
         runners,
+        spool: edge?.spool.stats(),
+        sources: edge?.sources.trouble,
         stopping: stopping !== undefined,
       })
-    const health = healthRoutes({ checks, metrics, refresh: createGauges(bull, metrics) })
+    const gauges = createGauges(bull, metrics)
+    const refresh = () => {
+      const { events = 0, bytes = 0 } = edge?.spool.stats() ?? {}
+      metrics.spoolEvents.set(events)
+      metrics.spoolBytes.set(bytes)
+      return gauges()
+    }
+    const health = healthRoutes({ checks, metrics, refresh })
     let server: HttpServer | undefined
     if (has('http')) {
       const gatekeeper = new Gatekeeper(keys.value)
-      const { hooks, deliver } = await startEdge(run, {
+      edge = await startEdge(run, {
         config,
         sources: sources.value,
         queues,
@@ -184,7 +194,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       })
       server = new HttpServer({
         ...config,
-        hooks,
+        hooks: edge.hooks,
         express: createExpress({
           health,
           api: apiRoutes({
@@ -193,7 +203,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             enqueue: producer.enqueue,
             gatekeeper,
             bodyLimit: config.bodyLimit,
-            inbox: inbox && inboxRoutes({ redis: reader, key: inbox.key, bull, deliver, gatekeeper }),
+            inbox: inbox && inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper }),
           }),
           dashboard: dashboardRoutes({ bull, gatekeeper, checks }),
           sessions: createSessions(cache, config.keyPrefix, keys.value),

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import type { Service } from '../app.ts'
 import type { Config, SourceConfig } from '../config.ts'
@@ -5,14 +6,21 @@ import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import { createHooks } from '../http/hooks.ts'
 import type { Hooks } from '../http/server.ts'
+import { unpack } from '../ingest/accepted.ts'
 import { createDeliver, type Deliver, type EnqueueEvent } from '../ingest/deliver.ts'
 import { Quotas } from '../ingest/quota.ts'
 import { createReceiver } from '../ingest/receive.ts'
 import { Sources } from '../ingest/sources.ts'
+import { Spool } from '../ingest/spool.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 
-export type Edge = { readonly hooks: Hooks; readonly deliver: Deliver; readonly sources: Sources }
+export type Edge = {
+  readonly hooks: Hooks
+  readonly deliver: Deliver
+  readonly sources: Sources
+  readonly spool: Spool
+}
 
 /** Everything behind /hooks, and the delivery that replays use too. */
 export async function startEdge(
@@ -39,15 +47,25 @@ export async function startEdge(
 ): Promise<Edge> {
   const sources = await run(new Sources({ sources: configs, file: config.sourcesFile, log }))
   const deliver = createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent })
+  // With the spool switched off it drains what is left of it.
+  const spool = await run(
+    new Spool({
+      dir: join(config.dataDir, 'spool'),
+      limit: config.spoolLimit,
+      log,
+      drain: async (record) => void (await deliver(unpack(record))),
+      metrics: { count: (outcome, events) => metrics.spoolRecords.inc({ outcome }, events) },
+    }),
+  )
   const receiver = createReceiver({
     sources,
     deliver,
-    overflow: undefined,
+    overflow: config.spoolLimit > 0 ? spool : undefined,
     quotas: new Quotas({ redis: cache, prefix: config.keyPrefix, metrics }),
     bodyLimit: config.bodyLimit,
     metrics,
   })
-  return { sources, deliver, hooks: createHooks({ receiver, metrics, log, ...(now ? { now } : {}) }) }
+  return { sources, deliver, spool, hooks: createHooks({ receiver, metrics, log, ...(now ? { now } : {}) }) }
 }
 
 export function quarantineOf(queues: readonly AnyQueue[]): AnyQueue {

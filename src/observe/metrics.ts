@@ -30,6 +30,18 @@ export function createMetrics() {
       labelNames: ['source'] as const,
       registers,
     }),
+    spoolEvents: new Gauge({
+      name: 'millrace_spool_events',
+      help: 'Accepted events that wait on the local disk for the store',
+      registers,
+    }),
+    spoolBytes: new Gauge({ name: 'millrace_spool_bytes', help: 'Bytes of the files with them', registers }),
+    spoolRecords: new Counter({
+      name: 'millrace_spool_records_total',
+      help: 'What became of events at the spool: spooled, refused, drained, damaged',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     jobsEnqueued: new Counter({
       name: 'millrace_jobs_enqueued_total',
       help: 'Jobs stored, without duplicates',

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
+import { readdir, stat, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Config, StoreAddress } from '../config.ts'
 import { describeStore } from '../config.ts'
 import { MillraceError, messageOf } from '../errors.ts'
@@ -29,7 +30,7 @@ export async function doctor(
 ): Promise<Check[]> {
   const checks: Check[] = [nodeCheck(oldestNode), dataDirCheck(config.dataDir), await diskCheck(config.dataDir)]
   for (const role of ['queue', 'cache'] as const) checks.push(...(await storeChecks(config, role, addressOf(role))))
-  checks.push(keysCheck(config), sourcesCheck(config), await serverCheck(url))
+  checks.push(keysCheck(config), sourcesCheck(config), await spoolCheck(config), await serverCheck(url))
   return checks
 }
 
@@ -124,6 +125,30 @@ function sourcesCheck({ sources, dataDir }: Config): Check {
     state: 'ok',
     detail: sources.map((source) => `${source.name} (${source.type}, ${source.secrets.length} secrets)`).join(', '),
   }
+}
+
+/** By the files alone: which process they belong to, and whether it drains them, `/readyz` tells. */
+async function spoolCheck({ dataDir, spoolLimit }: Config): Promise<Check> {
+  const name = 'spool'
+  const dir = join(dataDir, 'spool')
+  const files = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => [])
+  let [waiting, damaged] = [0, 0]
+  for (const file of files) {
+    if (!file.isFile()) continue
+    const path = join(file.parentPath, file.name)
+    const { size } = await stat(path).catch(() => ({ size: 0 }))
+    if (path.startsWith(join(dir, 'damaged'))) damaged += size
+    else waiting += size
+  }
+  const size = (bytes: number) => `${Math.ceil(bytes / 1024)} KB`
+  if (damaged > 0)
+    return {
+      name,
+      state: 'warn',
+      detail: `${size(damaged)} of records that could not be read or stored in ${join(dir, 'damaged')}; the log says why`,
+    }
+  if (waiting > 0) return { name, state: 'warn', detail: `${size(waiting)} wait in ${dir} for the queue store` }
+  return { name, state: 'ok', detail: spoolLimit > 0 ? `empty, of ${Math.round(spoolLimit / mb)} MB` : 'off' }
 }
 
 async function serverCheck(url: string | undefined): Promise<Check> {

@@ -1,4 +1,5 @@
 import type { Durability } from '../config.ts'
+import type { SpoolStats } from '../ingest/spool.ts'
 import type { Runner } from '../jobs/runner.ts'
 import type { StoreWatch } from '../jobs/store-watch.ts'
 import type { Check } from '../observe/check.ts'
@@ -10,12 +11,18 @@ export function readiness({
   cacheStore,
   durability,
   runners,
+  spool,
+  sources,
   stopping,
 }: {
   queueStore: StoreWatch
   cacheStore: StoreWatch
   durability: Durability
   runners: readonly Runner[]
+  /** Undefined without the role http. */
+  spool: SpoolStats | undefined
+  /** What is wrong with SOURCES_FILE as it is now. */
+  sources: string | undefined
   stopping: boolean
 }): Check[] {
   const { facts, error } = queueStore.seen
@@ -36,9 +43,14 @@ export function readiness({
       ? { name: 'cache', state: 'ok', detail: `Redis ${cache.facts?.version}` }
       : { name: 'cache', state: 'warn', detail: `${cache.error}; nobody can sign in to the dashboard` },
   )
+  if (spool) checks.push(spoolCheck(spool))
+  if (sources !== undefined) checks.push({ name: 'sources', state: 'warn', detail: sources })
   if (stopping) checks.push({ name: 'stopping', state: 'fail', detail: 'this process is shutting down' })
   return checks
 }
+
+/** Share of SPOOL_LIMIT. */
+const nearlyFull = 0.8
 
 /** What was true before it fell silent says nothing about now. */
 const unknowns: readonly Check[] = ['policy', 'memory', 'durability'].map((name) => ({
@@ -73,6 +85,21 @@ function writable(facts: StoreFacts, error: string | undefined): Check {
     (facts.isReplica ? 'the store is a read-only replica; point REDIS_URL at the master' : undefined) ??
     (facts.lastWriteFailed ? 'the last write to the append-only file failed; is the disk full?' : undefined)
   return { name: 'writable', state: trouble === undefined ? 'ok' : 'fail', detail: trouble ?? 'writes are accepted' }
+}
+
+/** A spool that holds events is doing its work; one that can take no more is not. */
+export function spoolCheck({ events, bytes, limit, oldestAgeMs, draining, trouble }: SpoolStats): Check {
+  const name = 'spool'
+  const mb = (size: number) => `${Math.ceil(size / 1024 ** 2)} MB`
+  const waiting =
+    events === 0
+      ? 'empty'
+      : `${events} events wait, the oldest for ${Math.round(oldestAgeMs / 1_000)} s; ${draining ? 'draining' : 'the store does not take them'}`
+  if (trouble !== undefined) return { name, state: 'warn', detail: `${waiting}; ${trouble}` }
+  if (limit === 0) return { name, state: events > 0 ? 'warn' : 'ok', detail: `off${events > 0 ? `; ${waiting}` : ''}` }
+  if (bytes > limit * nearlyFull)
+    return { name, state: 'warn', detail: `${waiting}; ${mb(bytes)} of ${mb(limit)} are in use` }
+  return { name, state: events > 0 ? 'warn' : 'ok', detail: `${waiting}, of ${mb(limit)}` }
 }
 
 function memoryDetail(watch: StoreWatch, maxMemory: number): string {
