@@ -27,6 +27,11 @@ export const errorTable = {
     title: 'Store unavailable',
     todo: 'Send it again after Retry-After seconds. Nothing was acknowledged.',
   },
+  'spool-unavailable': {
+    status: 503,
+    title: 'The local spool cannot take it',
+    todo: 'Send it again after Retry-After seconds. The operator: make room on the disk, or raise the limit of the spool.',
+  },
   unauthorized: { status: 401, title: 'No valid API key', todo: 'Send Authorization: Bearer <key>.' },
   forbidden: { status: 403, title: 'Not allowed', todo: 'Use a key with the role that the detail names.' },
   'cross-origin': {
