@@ -87,7 +87,9 @@ export class Owner {
       const made = await stat(join(this.#root, name)).catch(() => undefined)
       if (!made || Date.now() - made.mtimeMs < unnamedMs) return false
     }
-    return !(await isAnswered(join(await reachable(this.#root), name, socketName)))
+    const answer = await ask(join(await reachable(this.#root), name, socketName))
+    // Missing may also be the link that led there.
+    return answer === 'refused' || (answer === 'missing' && !(await isThere(join(this.#root, name, socketName))))
   }
 
   /** A process died before it had a folder: it has written nothing. */
@@ -120,18 +122,21 @@ export class Owner {
   }
 }
 
-/** Refused and missing alone mean death; a queue that is full, a missing right or silence do not. */
-function isAnswered(path: string): Promise<boolean> {
+/** A queue that is full, a right that one has not, and silence are no sign of death. */
+function ask(path: string): Promise<'alive' | 'refused' | 'missing'> {
   return new Promise((resolve) => {
     const socket = createConnection(path)
-    const settle = (answer: boolean) => {
+    const settle = (answer: 'alive' | 'refused' | 'missing') => {
       clearTimeout(timer)
       socket.destroy()
       resolve(answer)
     }
-    const timer = setTimeout(() => settle(true), probeMs)
-    socket.once('connect', () => settle(true))
-    socket.on('error', (error) => settle(!['ECONNREFUSED', 'ENOENT'].includes(codeOf(error) ?? '')))
+    const timer = setTimeout(() => settle('alive'), probeMs)
+    socket.once('connect', () => settle('alive'))
+    socket.on('error', (error) => {
+      const code = codeOf(error)
+      settle(code === 'ECONNREFUSED' ? 'refused' : code === 'ENOENT' ? 'missing' : 'alive')
+    })
   })
 }
 
