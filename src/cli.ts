@@ -1,17 +1,16 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { describe, print, progress, summarize, table } from './cli/print.ts'
+import { Command, CommanderError, Option } from 'commander'
+import { json, whole } from './cli/options.ts'
+import { print, table } from './cli/print.ts'
+import { addSend } from './cli/send.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { formatDuration } from './define/duration.ts'
 import { MillraceError, messageOf } from './errors.ts'
-import { slack } from './ingest/slack.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from './jobs/inspect.ts'
 import { loadDefinitions } from './load.ts'
 import { doctor } from './ops/doctor.ts'
-import { rememberedUrl, sourcesOf } from './ops/first-start.ts'
-import { slackSamples } from './ops/samples.ts'
-import { sendSlack } from './ops/send.ts'
+import { rememberedUrl } from './ops/first-start.ts'
 import { Stores } from './redis/stores.ts'
 import { openTools } from './tools.ts'
 
@@ -24,46 +23,7 @@ const program = new Command('millrace')
   .exitOverride()
   .showHelpAfterError('(run it with --help)')
 
-const json = () => new Option('--json', 'print JSON for programs')
-
-program
-  .command('send')
-  .description('send a signed sample event to a running server')
-  .addArgument(program.createArgument('<provider>', 'whose event').choices(['slack']))
-  .addArgument(program.createArgument('<event>', 'which one').choices(Object.keys(slackSamples)))
-  .option('--source <name>', 'source that signs it', 'slack')
-  .option('--url <url>', 'server; default: the one started from this DATA_DIR')
-  .option('--count <n>', 'how many different events', whole, 1)
-  .addOption(json())
-  .action(
-    async (_provider: string, event: string, options: { source: string; url?: string; count: number; json?: true }) => {
-      const config = loadConfig()
-      const source = sourcesOf(config).value.find((candidate) => candidate.name === options.source)
-      const secret = source?.secrets[0]
-      if (!secret) throw new MillraceError('unknown-source', `there is no source '${options.source}'`)
-      const url = (options.url ?? rememberedUrl(config) ?? `http://${config.host}:${config.port}`).replace(/\/$/, '')
-      const sent = await sendSlack({
-        url,
-        source: options.source,
-        secret,
-        event,
-        count: options.count,
-        sign: (secret, body, now) => slack.sign(body, { key: slack.prepare(secret), id: '', now, type: '' }),
-        onProgress: progress(options.count),
-      })
-      const failed = sent.filter((one) => one.status < 200 || one.status > 299)
-      const [first] = failed
-      if (options.json) print(sent)
-      else if (sent.length > 1) console.log(summarize(sent, failed.length))
-      else if (!first) console.log(`${describe(sent)}\nSee it: ${url}/dashboard/queues`)
-      if (first)
-        throw new Error(
-          first.status === 0
-            ? `${url} does not answer: ${first.error}. Is it running? npm start`
-            : `${first.status}: ${first.error}`,
-        )
-    },
-  )
+addSend(program)
 
 program
   .command('enqueue')
@@ -187,11 +147,6 @@ async function withTools(
   } finally {
     await tools.close()
   }
-}
-
-function whole(text: string): number {
-  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1 to 9999999.')
-  return Number(text)
 }
 
 function parseJson(text: string): unknown {

@@ -49,7 +49,13 @@ async function mistakes(files: Record<string, string>): Promise<string[]> {
 describe('loadDefinitions', () => {
   it('loads the product’s own folders, all of them', async () => {
     const { queues, workers, ignored } = await loadDefinitions()
-    const own = expect.arrayContaining(['quarantine', 'slack-commands', 'slack-events'])
+    const own = expect.arrayContaining([
+      'github-events',
+      'quarantine',
+      'slack-commands',
+      'slack-events',
+      'stripe-events',
+    ])
     expect(queues.map(({ name }) => name)).toEqual(own)
     expect(workers.map((one) => one.queue.name)).toEqual(own)
     expect(ignored).toEqual([])

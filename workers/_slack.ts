@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { defer, drop, type Outcome } from '../src/index.ts'
 
 /** What workers need to talk to Slack. Without a token they log what they would say. */
 export const slackSettings = z.object({
@@ -15,12 +16,7 @@ const timeoutMs = 10_000
  * Calls a method of Slack's Web API (https://docs.slack.dev/apis/web-api). Throws when Slack could not be reached, and
  * with `slack: <error>` when it refused; neither message holds the token.
  */
-export async function callSlack(
-  settings: SlackSettings,
-  method: string,
-  body: object,
-  signal: AbortSignal,
-): Promise<void> {
+async function callSlack(settings: SlackSettings, method: string, body: object, signal: AbortSignal): Promise<void> {
   const response = await fetch(`${settings.SLACK_API_URL.replace(/\/$/, '')}/${method}`, {
     method: 'POST',
     headers: { Authorization: `Bearer ${settings.SLACK_BOT_TOKEN}`, 'Content-Type': 'application/json; charset=utf-8' },
@@ -33,8 +29,32 @@ export async function callSlack(
   if (!answer.ok) throw new SlackRefused(method, answer.error ?? 'unknown_error')
 }
 
+/**
+ * Posts a message. Undefined when it is said, otherwise what is to become of the job: to be deferred as long as Slack asks,
+ * or dropped when Slack will never take it. Throws what another attempt may mend.
+ */
+export async function sayInSlack(
+  settings: SlackSettings,
+  message: { channel: string; text: string; thread_ts?: string; unfurl_links?: boolean },
+  signal: AbortSignal,
+): Promise<Outcome | undefined> {
+  try {
+    await callSlack(settings, 'chat.postMessage', message, signal)
+    return undefined
+  } catch (error) {
+    if (error instanceof SlackBusy) return defer(`${error.retryAfter}s`, error.message)
+    if (error instanceof SlackRefused && error.isFinal) return drop(error.message)
+    throw error
+  }
+}
+
+/** The three characters that mean something to Slack. Unescaped, somebody's title could call a whole channel together. */
+export function escapeForSlack(text: string): string {
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;')
+}
+
 /** Slack asks to wait this many seconds. */
-export class SlackBusy extends Error {
+class SlackBusy extends Error {
   readonly retryAfter: number
   constructor(retryAfter: number) {
     super(`slack: rate limited for ${retryAfter} s`)
@@ -44,7 +64,7 @@ export class SlackBusy extends Error {
 }
 
 /** Slack understood and said no. `isFinal` when the same call would get the same answer. */
-export class SlackRefused extends Error {
+class SlackRefused extends Error {
   readonly isFinal: boolean
   constructor(method: string, error: string) {
     super(`slack: ${method} answered ${error}`)

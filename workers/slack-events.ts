@@ -1,6 +1,6 @@
 import slackEvents from '../queues/slack-events.ts'
-import { defer, defineWorker, drop } from '../src/index.ts'
-import { callSlack, SlackBusy, SlackRefused, slackSettings } from './_slack.ts'
+import { defineWorker } from '../src/index.ts'
+import { sayInSlack, slackSettings } from './_slack.ts'
 
 /** Answers mentions, and direct messages, in their thread. Everything else is acknowledged and noted. */
 export default defineWorker(
@@ -16,14 +16,7 @@ export default defineWorker(
       log.info({ ...reply }, 'would say this in Slack; set SLACK_BOT_TOKEN to have it said')
       return { answered: false, wouldSay: reply.text }
     }
-    try {
-      await callSlack(settings, 'chat.postMessage', reply, signal)
-    } catch (error) {
-      if (error instanceof SlackBusy) return defer(`${error.retryAfter}s`, error.message)
-      if (error instanceof SlackRefused && error.isFinal) return drop(error.message)
-      throw error
-    }
-    return { answered: true }
+    return (await sayInSlack(settings, reply, signal)) ?? { answered: true }
   },
   { concurrency: 20, timeout: '30s', settings: slackSettings },
 )

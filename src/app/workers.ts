@@ -24,21 +24,28 @@ export async function settingsOf(
 ): Promise<ReadonlyMap<AnyWorker, unknown>> {
   const settings = new Map<AnyWorker, unknown>()
   if (!config.roles.includes('worker')) return settings
-  const lines: string[] = []
+  /** Each mistake once, with the workers that it is one for: several may need the same variable. */
+  const mistakes = new Map<string, string[]>()
   for (const worker of workers) {
     if (!worker.settings) continue
     try {
       settings.set(worker, await validate(worker.settings, config.env, `workers/${worker.queue.name}.ts`))
     } catch (error) {
       const fields = error instanceof MillraceError ? error.fields : []
-      lines.push(
-        ...(fields.length > 0
-          ? fields.map((field) => `${field.path}: ${field.message} (for workers/${worker.queue.name}.ts)`)
-          : [messageOf(error)]),
-      )
+      // Without fields the message names the file itself.
+      if (fields.length === 0) mistakes.set(messageOf(error), [])
+      for (const { path, message } of fields) {
+        const mistake = `${path}: ${message}`
+        mistakes.set(mistake, [...(mistakes.get(mistake) ?? []), `workers/${worker.queue.name}.ts`])
+      }
     }
   }
-  if (lines.length > 0) throw new MillraceError('invalid-setting', lines.join('\n'))
+  if (mistakes.size > 0) {
+    const lines = [...mistakes].map(([mistake, files]) =>
+      files.length > 0 ? `${mistake} (for ${files.join(', ')})` : mistake,
+    )
+    throw new MillraceError('invalid-setting', lines.join('\n'))
+  }
   return settings
 }
 

@@ -1,17 +1,29 @@
-import { randomBytes } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
-import { slackSamples } from './samples.ts'
+import type { Sample } from './samples.ts'
 
 export type SendOptions = {
   readonly url: string
   readonly source: string
-  readonly secret: string
-  readonly event: string
+  /** Makes the next event, at a time in milliseconds. */
+  readonly make: (now: number) => Outgoing
+  /** How many different events. */
   readonly count: number
-  /** Signs with the source's scheme; handed in, because ops/ does not know ingest/. */
-  readonly sign: (secret: string, body: Buffer, now: number) => Record<string, string>
+  /** How often each is sent again, with the same id. */
+  readonly repeats?: number | undefined
+  /** Events per second, evenly; as fast as it goes when undefined. */
+  readonly rate?: number | undefined
+  /** Requests under way at once. */
+  readonly concurrency: number
+  /** Signs other bytes than it sends. */
+  readonly tamper?: boolean
+  /** The headers of the provider's scheme; handed in, because ops/ does not know ingest/. */
+  readonly sign: (body: Buffer, request: { id: string; now: number; type: string }) => Record<string, string>
   readonly onProgress?: (done: number) => void
 }
+
+/** A sample, or something else in its shape, whose bytes go out as they are. */
+export type Outgoing = Omit<Sample, 'body'> & { readonly body: string | Buffer }
 
 export type Sent = {
   readonly id: string
@@ -23,56 +35,87 @@ export type Sent = {
   readonly error: string | null
 }
 
-/** At once under way; enough to see batching, few enough for any laptop. */
-const inFlight = 20
+type Event = { readonly sample: Outgoing; readonly body: Buffer; left: number }
 
-/** Sends `count` different signed samples and tells what became of each, in the order in which they were sent. */
-export async function sendSlack(options: SendOptions): Promise<Sent[]> {
-  const sent: Sent[] = new Array(options.count)
+/** Longer than any provider waits: whoever answers later than that has lost the sender anyway. */
+const timeoutMs = 30_000
+
+/** Sends `count` signed events and their repeats, and tells what became of each, in the order in which they were sent. */
+export async function send(options: SendOptions): Promise<Sent[]> {
+  const { make, count, repeats = 0, rate, concurrency } = options
+  const copies = repeats + 1
+  const total = count * copies
+  const sent: Sent[] = new Array(total)
+  const began = performance.now()
+  const underWay = new Map<number, Event>()
   let next = 0
   let done = 0
+  /** Made when it is due and not before, so that its times are of now; kept for its repeats, which are the same bytes. */
+  const eventOf = (index: number): Event => {
+    const number = Math.floor(index / copies)
+    let event = underWay.get(number)
+    if (!event) {
+      const sample = make(Date.now())
+      event = { sample, body: Buffer.from(sample.body), left: copies }
+      underWay.set(number, event)
+    }
+    event.left--
+    if (event.left === 0) underWay.delete(number)
+    return event
+  }
   const lane = async () => {
-    while (next < options.count) {
+    while (next < total) {
       const i = next++
-      sent[i] = await sendOne(options)
+      if (rate !== undefined) {
+        const early = began + (Math.floor(i / copies) * 1_000) / rate - performance.now()
+        if (early >= 1) await wait(early)
+      }
+      sent[i] = await sendOne(options, eventOf(i))
       options.onProgress?.(++done)
     }
   }
-  await Promise.all(Array.from({ length: Math.min(inFlight, options.count) }, lane))
+  await Promise.all(Array.from({ length: Math.min(concurrency, total) }, lane))
   return sent
 }
 
-async function sendOne({ url, source, secret, event, sign }: SendOptions): Promise<Sent> {
-  const now = Date.now()
-  const id = `Ev${randomBytes(6).toString('hex').toUpperCase()}`
-  const sample = slackSamples[event]?.(id, now)
-  if (!sample) throw new Error(`no sample ${event}`)
-  const body = Buffer.from(sample.body)
+async function sendOne({ url, source, sign, tamper = false }: SendOptions, { sample, body }: Event): Promise<Sent> {
+  const request = { id: sample.id, now: Date.now(), type: sample.type }
+  const signed = tamper ? Buffer.concat([body, Buffer.from(' ')]) : body
+  const proof = sample.isUnsigned && !tamper ? {} : sign(signed, request)
   const began = performance.now()
   const ms = () => Math.round((performance.now() - began) * 10) / 10
   try {
-    const response = await fetch(`${url}/hooks/${source}`, {
+    const response = await fetch(`${url}/hooks/${encodeURIComponent(source)}`, {
       method: 'POST',
       body,
-      headers: {
-        'Content-Type': sample.contentType,
-        ...sign(secret, body, now),
-      },
+      // A redirection would go on as GET and without the body, which looks like an answer and is none.
+      redirect: 'manual',
+      signal: AbortSignal.timeout(timeoutMs),
+      headers: { 'Content-Type': sample.contentType, ...proof },
     })
     const text = await response.text()
-    const error = response.ok ? null : problemText(text)
     return {
-      id: response.headers.get('millrace-event') ?? id,
+      id: response.headers.get('millrace-event') ?? sample.id,
       status: response.status,
       duplicate: response.headers.get('millrace-duplicate') === 'true',
       stored: response.headers.get('millrace-stored'),
       ms: ms(),
-      error,
+      error: response.ok ? null : problemText(text),
     }
   } catch (error) {
     const cause = error instanceof Error && error.cause ? error.cause : error
-    return { id, status: 0, duplicate: false, stored: null, ms: ms(), error: messageOf(cause) }
+    return { id: sample.id, status: 0, duplicate: false, stored: null, ms: ms(), error: messageOf(cause) }
   }
+}
+
+/** What became of it, in one word; `401` and the like for what was refused. */
+export function outcomeOf({ status, duplicate, stored }: Sent): string {
+  if (status === 0) return 'no answer'
+  if (status < 200 || status > 299) return `refused ${status}`
+  if (duplicate) return 'duplicate'
+  // Handshakes are answered and not kept.
+  if (stored === null) return 'answered'
+  return stored === 'spool' ? 'spooled' : 'stored'
 }
 
 function problemText(text: string): string {

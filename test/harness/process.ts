@@ -41,10 +41,11 @@ export function runMillrace(
   env: Record<string, string>,
   args: string[] = [],
   file = 'main.js',
+  stdin: 'ignore' | 'pipe' = 'ignore',
 ): Omit<MillraceProcess, 'url'> {
   const child = spawn(process.execPath, [built(file), ...args], {
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', LOG_FORMAT: 'json', PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [stdin, 'pipe', 'pipe'],
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr])

@@ -1,0 +1,27 @@
+import { validate } from '../../src/define/schema.ts'
+import type { AnyWorker, Context, Job } from '../../src/define/worker.ts'
+
+/** Lets a worker handle one payload as the runner would, without a store: checked payload, checked settings. */
+export async function work(
+  worker: AnyWorker,
+  { name, payload, env = {} }: { name: string; payload: unknown; env?: Record<string, string> },
+): Promise<{ result: unknown; logged: unknown[][] }> {
+  const logged: unknown[][] = []
+  const write = (...line: unknown[]) => logged.push(line)
+  const job: Job<unknown> = {
+    id: 'j1',
+    payload: await validate(worker.queue.payload, payload, 'the payload'),
+    attempt: 1,
+    attempts: 1,
+    name,
+    tenant: undefined,
+    enqueuedAt: new Date(),
+  }
+  const context: Context = {
+    signal: new AbortController().signal,
+    log: { debug: write, info: write, warn: write, error: write },
+    enqueue: () => Promise.reject(new Error('nothing is enqueued here')),
+    settings: worker.settings && (await validate(worker.settings, env, 'the settings')),
+  }
+  return { result: await worker.handle(job, context as Context<never>), logged }
+}
