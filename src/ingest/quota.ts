@@ -40,11 +40,12 @@ export class Quotas {
    * events are taken, and only the metric tells.
    */
   async take(source: Source, tenant: string | undefined): Promise<void> {
+    // The tenant's first: what is refused to one tenant must not use up what the source has for the others.
     const counts = [
-      ...this.#of('source', source.quota).map((rule) => ({ rule, key: source.name })),
       ...(tenant === undefined
         ? []
         : this.#of('tenant', source.tenantQuota).map((rule) => ({ rule, key: `${source.name}:${tenant}` }))),
+      ...this.#of('source', source.quota).map((rule) => ({ rule, key: source.name })),
     ]
     for (const { rule, key } of counts) {
       const over = await overBy(rule.limiter, key)
