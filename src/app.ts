@@ -12,7 +12,7 @@ import { createHooks } from './http/hooks.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
 import { createDeliver } from './ingest/deliver.ts'
-import { Quotas } from './ingest/quota.ts'
+import { Quotas, quotaTimeoutMs } from './ingest/quota.ts'
 import { createReceiver } from './ingest/receive.ts'
 import { Sources } from './ingest/sources.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
@@ -171,7 +171,11 @@ export async function startApp(options: AppOptions): Promise<App> {
         sources: await run(new Sources({ sources: sources.value, file: config.sourcesFile, log })),
         deliver: createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent: producer.enqueueEvent }),
         overflow: undefined,
-        quotas: new Quotas({ redis: cache, prefix: config.keyPrefix, metrics }),
+        quotas: new Quotas({
+          redis: await open(stores.address('cache'), 'producer', quotaTimeoutMs),
+          prefix: config.keyPrefix,
+          metrics,
+        }),
         bodyLimit: config.bodyLimit,
         metrics,
       })

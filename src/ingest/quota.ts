@@ -15,6 +15,8 @@ import type { Source } from './sources.ts'
 type Rule = { readonly limiter: Limiter; readonly name: string; readonly events: number; readonly seconds: number }
 type Limiter = Pick<RateLimiterAbstract, 'consume'>
 
+/** Longest wait for the store to count one rule; after it this process counts for itself. Somebody waits for the 2xx. */
+export const quotaTimeoutMs = 200
 const hourSeconds = 3_600
 /** Burst points come back over this time. */
 const burstSeconds = 10
