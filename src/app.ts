@@ -10,6 +10,7 @@ import { healthRoutes } from './http/health.ts'
 import { inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
+import { quotaTimeoutMs } from './ingest/quota.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { createGauges } from './jobs/gauges.ts'
 import { Inbox } from './jobs/inbox.ts'
@@ -187,7 +188,8 @@ export async function startApp(options: AppOptions): Promise<App> {
         sources: sources.value,
         queues,
         enqueueEvent: producer.enqueueEvent,
-        cache,
+        // Of its own, because it gives up sooner than others: a cache store that hangs must hold no acknowledgement.
+        quotas: await open(stores.address('cache'), 'producer', quotaTimeoutMs),
         metrics,
         log,
         now: options.now,

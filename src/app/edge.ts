@@ -30,7 +30,7 @@ export async function startEdge(
     sources: configs,
     queues,
     enqueueEvent,
-    cache,
+    quotas,
     metrics,
     log,
     now,
@@ -39,7 +39,8 @@ export async function startEdge(
     sources: readonly SourceConfig[]
     queues: readonly AnyQueue[]
     enqueueEvent: EnqueueEvent
-    cache: Redis
+    /** Connection on which quotas are counted. */
+    quotas: Redis
     metrics: Metrics
     log: Logger
     now: (() => number) | undefined
@@ -61,7 +62,7 @@ export async function startEdge(
     sources,
     deliver,
     overflow: config.spoolLimit > 0 ? spool : undefined,
-    quotas: new Quotas({ redis: cache, prefix: config.keyPrefix, metrics }),
+    quotas: new Quotas({ redis: quotas, prefix: config.keyPrefix, metrics }),
     bodyLimit: config.bodyLimit,
     metrics,
   })

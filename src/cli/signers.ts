@@ -8,11 +8,7 @@ import type { SendOptions } from '../ops/send.ts'
  * Signs with the first of the source's secrets: the one place of the command line that knows both ingest/, which has the
  * schemes, and ops/, which sends. Throws `unknown-source` when there is no source that it could sign for.
  */
-export function signerOf(
-  type: SampleProvider,
-  sources: readonly SourceConfig[],
-  name: string,
-): SendOptions['sign'] {
+export function signerOf(type: SampleProvider, sources: readonly SourceConfig[], name: string): SendOptions['sign'] {
   const source = sources.find((candidate) => candidate.name === name)
   const secret = source?.secrets[0]
   if (!source || secret === undefined) throw new MillraceError('unknown-source', `there is no source '${name}'`)

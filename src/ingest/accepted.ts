@@ -53,7 +53,7 @@ const lengthBytes = 4
 export function pack({ json, payload: _payload, body, ...fields }: Accepted): Buffer {
   const text = json === undefined ? undefined : Buffer.from(json)
   const isSame = text?.equals(body) === true
-  const head = Buffer.from(JSON.stringify({ ...fields, hasJson: text !== undefined, isSame }))
+  const head = Buffer.from(JSON.stringify({ ...fields, hasJson: text !== undefined, isSame, size: body.length }))
   const lengths = Buffer.alloc(2 * lengthBytes)
   lengths.writeUInt32BE(head.length, 0)
   lengths.writeUInt32BE(text?.length ?? 0, lengthBytes)
@@ -64,11 +64,12 @@ export function pack({ json, payload: _payload, body, ...fields }: Accepted): Bu
 export function unpack(record: Buffer): Accepted {
   const headEnd = 2 * lengthBytes + record.readUInt32BE(0)
   const textEnd = headEnd + record.readUInt32BE(lengthBytes)
-  const { hasJson, isSame, ...fields } = JSON.parse(record.toString('utf8', 2 * lengthBytes, headEnd)) as Omit<
+  const { hasJson, isSame, size, ...fields } = JSON.parse(record.toString('utf8', 2 * lengthBytes, headEnd)) as Omit<
     Accepted,
     'json' | 'payload' | 'body'
-  > & { hasJson: boolean; isSame: boolean }
+  > & { hasJson: boolean; isSame: boolean; size: number }
   const text = record.subarray(headEnd, textEnd)
+  if (record.length !== textEnd + (isSame ? 0 : size)) throw new Error('the record is cut off, or too long')
   const json = hasJson ? text.toString('utf8') : undefined
   return {
     ...fields,

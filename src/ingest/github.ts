@@ -69,7 +69,7 @@ function jsonText(request: HookRequest): string | { reason: string } {
 
 /** The organization, or the owner of the repository. */
 function ownerOf(body: Record<string, unknown>): string | undefined {
-  if (isObject(body.organization)) return textOf(body.organization.login)
+  const organization = isObject(body.organization) ? textOf(body.organization.login) : undefined
   const owner = isObject(body.repository) ? body.repository.owner : undefined
-  return isObject(owner) ? (textOf(owner.login) ?? textOf(owner.name)) : undefined
+  return organization ?? (isObject(owner) ? (textOf(owner.login) ?? textOf(owner.name)) : undefined)
 }

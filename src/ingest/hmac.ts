@@ -40,7 +40,7 @@ export function createHmacProvider(scheme: HmacScheme): Provider {
       const named = typeHeader === undefined ? undefined : request.header(typeHeader.toLowerCase())
       return {
         kind: 'event',
-        type: dottedTypeOf(textOf(named ?? parsed.value[typeField]) ?? 'event'),
+        type: dottedTypeOf(textOf(named) ?? textOf(parsed.value[typeField]) ?? '') || 'event',
         id,
         tenant: undefined,
         json: text,

@@ -15,6 +15,8 @@ import type { Source } from './sources.ts'
 type Rule = { readonly limiter: Limiter; readonly name: string; readonly events: number; readonly seconds: number }
 type Limiter = Pick<RateLimiterAbstract, 'consume'>
 
+/** Longest wait for the store to count one rule; after it this process counts for itself. Somebody waits for the 2xx. */
+export const quotaTimeoutMs = 200
 const hourSeconds = 3_600
 /** Burst points come back over this time. */
 const burstSeconds = 10
@@ -40,11 +42,12 @@ export class Quotas {
    * events are taken, and only the metric tells.
    */
   async take(source: Source, tenant: string | undefined): Promise<void> {
+    // The tenant's first: what is refused to one tenant must not use up what the source has for the others.
     const counts = [
-      ...this.#of('source', source.quota).map((rule) => ({ rule, key: source.name })),
       ...(tenant === undefined
         ? []
         : this.#of('tenant', source.tenantQuota).map((rule) => ({ rule, key: `${source.name}:${tenant}` }))),
+      ...this.#of('source', source.quota).map((rule) => ({ rule, key: source.name })),
     ]
     for (const { rule, key } of counts) {
       const over = await overBy(rule.limiter, key)

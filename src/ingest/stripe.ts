@@ -40,11 +40,11 @@ export const stripe: Provider = {
     if (text === undefined || 'reason' in parsed)
       return unreadable(fallbackId(), 'reason' in parsed ? parsed.reason : '')
     const { id, type, account } = parsed.value
-    if (typeof type !== 'string' || type === '')
-      return unreadable(safeId(id) ?? fallbackId(), 'an event without a type')
+    const named = typeof type === 'string' ? dottedTypeOf(type) : ''
+    if (named === '') return unreadable(safeId(id) ?? fallbackId(), 'an event without a type')
     return {
       kind: 'event',
-      type: dottedTypeOf(type),
+      type: named,
       id: safeId(id) ?? fallbackId(),
       tenant: textOf(account),
       json: text,
@@ -64,11 +64,14 @@ function mac(key: KeyObject, timestamp: string, body: Buffer): Buffer {
 
 /** `t=<seconds>,v1=<hex>[,v1=<hex>][,v0=<hex>]`. Exactly one t; with two it would be open which one was signed. */
 function readHeader(header: string | undefined): { timestamp: string; signatures: Buffer[] } | undefined {
-  if (header === undefined) return undefined
+  // Stripe writes no white space; with it come headers that a proxy has joined, whose second ` t` would be passed over.
+  if (header === undefined || /\s/.test(header)) return undefined
   let timestamp: string | undefined
   const signatures: Buffer[] = []
   for (const part of header.split(',')) {
-    const [name, value = ''] = part.split('=', 2)
+    // Not split('=', 2), which would pass over whatever comes behind a second one.
+    const equals = part.indexOf('=')
+    const [name, value] = [part.slice(0, equals), part.slice(equals + 1)]
     if (name === 't') {
       if (timestamp !== undefined || !/^[1-9]\d{8,10}$/.test(value)) return undefined
       timestamp = value

@@ -30,18 +30,36 @@ export function apiKeysOf(config: Config): Generated<readonly ApiKeyConfig[]> {
   }
 }
 
-/** The sources that are configured, or a local one for trying things out: real Slack does not know its secret. */
+/**
+ * The sources that are configured, or local ones for trying things out, one of each type that needs no more than a secret:
+ * the real providers do not know these secrets.
+ */
 export function sourcesOf(config: Config): Generated<readonly SourceConfig[]> {
   const file = join(config.dataDir, 'slack-signing-secret')
-  if (config.sources.length > 0) return { value: config.sources, made: undefined, isOurs: false, file }
-  const { secret, isNew } = secretFile(file, () => randomBytes(16).toString('hex'))
+  if (config.sources.length > 0 || config.sourcesFile)
+    return { value: config.sources, made: undefined, isOurs: false, file }
+  const slack = secretFile(file, hexSecret)
+  const others = localSecrets.map(([type, name, make]) => ({
+    name: type,
+    type,
+    secrets: [secretFile(join(config.dataDir, name), make).secret],
+    tenant: undefined,
+  }))
   return {
-    value: [{ name: 'slack', type: 'slack', secrets: [secret], tenant: undefined }],
-    made: isNew ? secret : undefined,
+    value: [{ name: 'slack', type: 'slack', secrets: [slack.secret], tenant: undefined }, ...others],
+    made: slack.isNew ? slack.secret : undefined,
     isOurs: true,
     file,
   }
 }
+
+const hexSecret = () => randomBytes(16).toString('hex')
+
+const localSecrets = [
+  ['github', 'github-webhook-secret', hexSecret],
+  ['stripe', 'stripe-webhook-secret', () => `whsec_${hexSecret()}`],
+  ['standard', 'standard-webhook-secret', () => `whsec_${randomBytes(32).toString('base64')}`],
+] as const
 
 /** Where a running process of this DATA_DIR can be found by the command line. */
 export function rememberUrl(config: Config, url: string): void {

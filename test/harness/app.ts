@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type App, startApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config.ts'
 import { type Definitions, loadDefinitions } from '../../src/load.ts'
-import { createLogger } from '../../src/observe/log.ts'
+import { createLogger, type Logger } from '../../src/observe/log.ts'
 import { freshId, slackSecret } from './slack.ts'
 
 export const adminKey = 'admin-key-of-the-tests'
@@ -29,7 +29,12 @@ export type TestApp = App & {
 /** The whole App in this process, on a store of the test's, with a key prefix and a port of its own. */
 export async function startTestApp(
   redisUrl: string,
-  { env = {}, definitions, now }: { env?: Record<string, string>; definitions?: Definitions; now?: () => number } = {},
+  {
+    env = {},
+    definitions,
+    now,
+    log,
+  }: { env?: Record<string, string>; definitions?: Definitions; now?: () => number; log?: Logger } = {},
 ): Promise<TestApp> {
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-data-'))
   const prefix = freshId('p')
@@ -46,7 +51,7 @@ export async function startTestApp(
   const app = await startApp({
     config,
     definitions: definitions ?? (await loadDefinitions()),
-    log: createLogger(config),
+    log: log ?? createLogger(config),
     ...(now ? { now } : {}),
   })
   return {

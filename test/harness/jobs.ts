@@ -1,5 +1,6 @@
 import type { App } from '../../src/app.ts'
-import { decode } from '../../src/jobs/codec.ts'
+import type { BullQueue } from '../../src/jobs/bull.ts'
+import { decode, decodeText } from '../../src/jobs/codec.ts'
 import { type JobState, jobStates } from '../../src/jobs/inspect.ts'
 import { until } from './until.ts'
 
@@ -39,4 +40,11 @@ export function jobIn(app: App, queue: string, event: string, state: JobState): 
     async () => (await jobsOf(app, queue, [state])).find(({ meta }) => meta.event === event),
     `the job of ${event} in ${queue} is ${state}`,
   )
+}
+
+/** A job's payload as the text that it was stored as, byte for byte. The one place that knows how Redis holds it. */
+export async function storedText(bull: BullQueue, jobId: string): Promise<string> {
+  const text = await bull.redis.hget(bull.toKey(jobId), 'data')
+  if (text === null) throw new Error(`there is no job ${jobId}`)
+  return decodeText(text)
 }
