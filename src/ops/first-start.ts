@@ -33,7 +33,9 @@ export function apiKeysOf(config: Config): Generated<readonly ApiKeyConfig[]> {
 /** The sources that are configured, or a local one for trying things out: real Slack does not know its secret. */
 export function sourcesOf(config: Config): Generated<readonly SourceConfig[]> {
   const file = join(config.dataDir, 'slack-signing-secret')
-  if (config.sources.length > 0) return { value: config.sources, made: undefined, isOurs: false, file }
+  // A file may be empty for now; it says what there is, so that a source made up beside it would go with its next reading.
+  if (config.sources.length > 0 || config.sourcesFile !== undefined)
+    return { value: config.sources, made: undefined, isOurs: false, file }
   const { secret, isNew } = secretFile(file, () => randomBytes(16).toString('hex'))
   return {
     value: [{ name: 'slack', type: 'slack', secrets: [secret], tenant: undefined }],
