@@ -36,6 +36,7 @@ export function apiKeysOf(config: Config): Generated<readonly ApiKeyConfig[]> {
  */
 export function sourcesOf(config: Config): Generated<readonly SourceConfig[]> {
   const file = join(config.dataDir, 'slack-signing-secret')
+  // A file may be empty for now; it says what there is, so that a source made up beside it would go with its next reading.
   if (config.sources.length > 0 || config.sourcesFile)
     return { value: config.sources, made: undefined, isOurs: false, file }
   const slack = secretFile(file, hexSecret)

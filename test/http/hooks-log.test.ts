@@ -30,6 +30,7 @@ beforeAll(async () => {
     SLACK_BOT_TOKEN: botToken,
     // Nobody listens there: the attempt fails, and is logged with its error.
     SLACK_API_URL: 'http://127.0.0.1:9/LEAK5',
+    SPOOL_LIMIT: '0',
     LOG_LEVEL: 'trace',
   })
   // From the file that the command line reads as well: it is there before the process says that it is ready.

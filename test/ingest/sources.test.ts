@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadConfig } from '../../src/config.ts'
 import { Sources } from '../../src/ingest/sources.ts'
+import { sourcesOf } from '../../src/ops/first-start.ts'
 import { until } from '../harness/until.ts'
 
 let folder: string
@@ -50,6 +51,15 @@ describe('the file of sources', () => {
     expect(sources.trouble).toBeUndefined()
     expect(lines).toHaveLength(1)
     expect(lines[0]).not.toContain('two')
+  })
+
+  it('that is empty is taken at its word: no source is made up that would be gone at the next look', () => {
+    write('{}')
+    const config = loadConfig({ REDIS_URL: 'redis://unused', SOURCES_FILE: path, DATA_DIR: folder })
+    expect(sourcesOf(config)).toMatchObject({ value: [], made: undefined, isOurs: false })
+    expect(existsSync(sourcesOf(config).file)).toBe(false)
+    const { SOURCES_FILE: _path, ...env } = config.env
+    expect(sourcesOf(loadConfig(env)).value).toMatchObject([{ name: 'slack' }])
   })
 
   it('that did not change is no news', () => {
