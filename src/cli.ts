@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
+import { addInbox, addReplay } from './cli/inbox.ts'
 import { json, whole } from './cli/options.ts'
 import { print, table } from './cli/print.ts'
 import { addSend } from './cli/send.ts'
+import { withTools } from './cli/with-tools.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { formatDuration } from './define/duration.ts'
 import { MillraceError, messageOf } from './errors.ts'
@@ -12,7 +14,6 @@ import { loadDefinitions } from './load.ts'
 import { doctor } from './ops/doctor.ts'
 import { rememberedUrl } from './ops/first-start.ts'
 import { Stores } from './redis/stores.ts'
-import { openTools } from './tools.ts'
 
 /*
  * Tools for people. Each command: settings → open → call → print → close. Exit 0 done, 1 failed, 2 wrong command line.
@@ -24,6 +25,8 @@ const program = new Command('millrace')
   .showHelpAfterError('(run it with --help)')
 
 addSend(program)
+addInbox(program)
+addReplay(program)
 
 program
   .command('enqueue')
@@ -133,21 +136,6 @@ program
       await stores.stop()
     }
   })
-
-async function withTools(
-  use: (opened: {
-    definitions: Awaited<ReturnType<typeof loadDefinitions>>
-    tools: Awaited<ReturnType<typeof openTools>>
-  }) => Promise<void> | void,
-): Promise<void> {
-  const definitions = await loadDefinitions()
-  const tools = await openTools(loadConfig(), definitions)
-  try {
-    await use({ definitions, tools })
-  } finally {
-    await tools.close()
-  }
-}
 
 function parseJson(text: string): unknown {
   try {

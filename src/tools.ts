@@ -1,8 +1,12 @@
+import type { Redis } from 'ioredis'
 import type { Config } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
+import { createDeliver, type Deliver, quarantineOf } from './ingest/deliver.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
+import { Inbox } from './jobs/inbox.ts'
 import { Producer } from './jobs/producer.ts'
 import type { Definitions } from './load.ts'
+import { createLogger } from './observe/log.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { checkStore, connect, disconnect, untilReady } from './redis/store.ts'
 import { Stores } from './redis/stores.ts'
@@ -10,6 +14,11 @@ import { Stores } from './redis/stores.ts'
 export type Tools = {
   readonly bull: ReadonlyMap<string, BullQueue>
   readonly enqueue: Enqueue
+  /** Puts an accepted event through routing. */
+  readonly deliver: Deliver
+  readonly redis: Redis
+  /** Key of the inbox stream. */
+  readonly inboxKey: string
   close(): Promise<void>
 }
 
@@ -22,6 +31,13 @@ export async function openTools(config: Config, { queues }: Definitions): Promis
     await checkStore(address, 'queue', config)
     const redis = connect(address, 'reader', config)
     const bull = openQueues(queues, redis, config.keyPrefix)
+    const inbox = new Inbox({
+      ...config.inbox,
+      redis,
+      prefix: config.keyPrefix,
+      isTight: () => false,
+      log: createLogger({ logLevel: 'silent', logFormat: 'json' }),
+    })
     const producer = new Producer({
       redis,
       queues,
@@ -30,12 +46,16 @@ export async function openTools(config: Config, { queues }: Definitions): Promis
       durability: config.durability,
       ackDeadlineMs: config.ackDeadlineMs,
       metrics: createMetrics(),
+      inbox: config.inbox.limit > 0 ? inbox : undefined,
       refusal: () => undefined,
     })
     await untilReady(redis)
     return {
       bull,
       enqueue: producer.enqueue,
+      deliver: createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent: producer.enqueueEvent }),
+      redis,
+      inboxKey: inbox.key,
       close: async () => {
         await producer.stop()
         await Promise.all([...bull.values()].map((queue) => queue.close()))

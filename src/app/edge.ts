@@ -3,11 +3,10 @@ import type { Redis } from 'ioredis'
 import type { Service } from '../app.ts'
 import type { Config, SourceConfig } from '../config.ts'
 import type { AnyQueue } from '../define/queue.ts'
-import { MillraceError } from '../errors.ts'
 import { createHooks } from '../http/hooks.ts'
 import type { Hooks } from '../http/server.ts'
 import { unpack } from '../ingest/accepted.ts'
-import { createDeliver, type Deliver, type EnqueueEvent } from '../ingest/deliver.ts'
+import { createDeliver, type Deliver, type EnqueueEvent, quarantineOf } from '../ingest/deliver.ts'
 import { Quotas } from '../ingest/quota.ts'
 import { createReceiver } from '../ingest/receive.ts'
 import { Sources } from '../ingest/sources.ts'
@@ -67,14 +66,4 @@ export async function startEdge(
     metrics,
   })
   return { sources, deliver, spool, hooks: createHooks({ receiver, metrics, log, ...(now ? { now } : {}) }) }
-}
-
-export function quarantineOf(queues: readonly AnyQueue[]): AnyQueue {
-  const quarantine = queues.find((queue) => queue.name === 'quarantine')
-  if (!quarantine)
-    throw new MillraceError(
-      'invalid-definition',
-      'queues/quarantine.ts is missing: genuine requests that no queue takes need a place',
-    )
-  return quarantine
 }

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { MillraceError } from '../errors.ts'
 import type { Deliver } from '../ingest/deliver.ts'
-import { replay, replayMark } from '../ingest/replay.ts'
+import { isReplay, replay, replayMark } from '../ingest/replay.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { findEvents, type InboxEvent, type InboxFilter, outcomesOf } from '../jobs/inbox-find.ts'
 import { type Gatekeeper, requireRole, tenantOf } from './auth.ts'
@@ -91,6 +91,7 @@ export function inboxRoutes({
     // What is stored from now on are replays, of which there shall be no end.
     const wanted = { ...filter, tenant: tenantOf(caller) ?? filter.tenant, until: Math.min(filter.until ?? now, now) }
     for await (const event of findEvents(redis, key, wanted)) {
+      if (isReplay(event) && filter.event === undefined) continue
       if (events.length === maxReplay)
         throw new MillraceError(
           'bad-request',

@@ -2,7 +2,7 @@ import type { InboxEntry, SourceEvent } from '../define/event.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import type { Enqueued } from '../define/worker.ts'
-import { messageOf } from '../errors.ts'
+import { MillraceError, messageOf } from '../errors.ts'
 import { takes } from '../policy/route.ts'
 import type { Accepted } from './accepted.ts'
 
@@ -122,4 +122,15 @@ function entryOf(
     isReadable: type !== undefined,
     ...(keepRaw ? { raw: body, ...(contentType === undefined ? {} : { contentType }) } : {}),
   }
+}
+
+/** The queue for what no other takes. Throws `invalid-definition`. */
+export function quarantineOf(queues: readonly AnyQueue[]): AnyQueue {
+  const quarantine = queues.find((queue) => queue.name === 'quarantine')
+  if (!quarantine)
+    throw new MillraceError(
+      'invalid-definition',
+      'queues/quarantine.ts is missing: genuine requests that no queue takes need a place',
+    )
+  return quarantine
 }

@@ -16,6 +16,11 @@ export type Replayable = {
   readonly contentType: string | null
 }
 
+/** Whether the event is a replay of another. Providers' own ids hold no `~`. */
+export function isReplay({ event }: { readonly event: string }): boolean {
+  return event.includes('~')
+}
+
 /** What distinguishes one replay of an event from the event itself and from other replays. */
 export function replayMark(now: number): string {
   return `r${now.toString(36)}`
@@ -36,7 +41,7 @@ export function replay(deliver: Deliver, found: Replayable, mark: string, now: n
     sourceType,
     dedupeWindowMs: windowMs,
     keepRaw: false,
-    id: `${event.replace(/~r\w+$/, '')}~${mark}`,
+    id: `${event.replace(/~[\w-]+$/, '')}~${mark}`,
     tenant: tenant ?? undefined,
     contentType: contentType ?? undefined,
     receivedAt: now,
