@@ -81,8 +81,10 @@ export function addReplay(program: Command): void {
         if (!options.yes) return tellPlan(chosen, options.json)
         const name = options.mark ?? replayMark(Date.now())
         const done = await replayAll(tools, able, name, options.rate)
-        if (options.json) print({ mark: name, replayed: done.map(small), skipped: chosen.length - able.length })
-        else console.log(`${done.length} replayed${skipped(chosen.length - able.length)}`)
+        const [again, left] = [able.length - done.length, chosen.length - able.length]
+        if (options.json) return print({ mark: name, replayed: done.map(small), repeated: again, skipped: left })
+        const known = again > 0 ? `; ${again} were already, under the mark ${name}` : ''
+        console.log(`${done.length} replayed${known}${skipped(left)}`)
       }),
     )
 }
