@@ -1,30 +1,19 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type MillraceProcess, runMillrace, startMillrace } from './harness/process.ts'
+import { type CommandLine, startCommandLine } from './harness/cli.ts'
 import { until } from './harness/until.ts'
 
 /* Events of every provider from the command line, found again and replayed from there. */
 
-let dataDir: string
-let server: MillraceProcess
+let line: CommandLine
 beforeAll(async () => {
-  dataDir = mkdtempSync(join(tmpdir(), 'millrace-cli-inbox-'))
-  server = await startMillrace({ DATA_DIR: dataDir })
+  line = await startCommandLine()
 })
-afterAll(async () => {
-  await server.kill('SIGTERM')
-  rmSync(dataDir, { recursive: true, force: true })
-})
+afterAll(() => line.end())
 
-async function cli(...args: string[]): Promise<{ code: number | string; output: string }> {
-  const run = runMillrace({ DATA_DIR: dataDir, PORT: '' }, args, 'cli.js')
-  return { code: await run.ended, output: run.output() }
-}
+const cli = (...args: string[]) => line.run(...args)
 
 type Found = { event: string; outcomes: { queue: string; state: string }[] }
-const json = async <T>(...args: string[]) => JSON.parse((await cli(...args, '--json')).output) as T
+const json = <T>(...args: string[]) => line.json<T>(...args)
 const send = async (provider: string, event: string) =>
   (await json<{ id: string; status: number }[]>('send', provider, event))[0]
 const isDone = ({ outcomes }: Found) => outcomes.every(({ state }) => ['completed', 'dead'].includes(state))

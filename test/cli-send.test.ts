@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { signerOf } from '../src/cli/signers.ts'
@@ -7,30 +6,23 @@ import { loadConfig } from '../src/config.ts'
 import { sourcesOf } from '../src/ops/first-start.ts'
 import { samples } from '../src/ops/samples.ts'
 import { outcomeOf, send } from '../src/ops/send.ts'
-import { type MillraceProcess, runMillrace, startMillrace } from './harness/process.ts'
+import { type CommandLine, startCommandLine } from './harness/cli.ts'
+import { runMillrace } from './harness/process.ts'
 import { mention } from './harness/slack.ts'
 import { until } from './harness/until.ts'
 
 /* `millrace send` against a running server. */
 
-let dataDir: string
-let server: MillraceProcess
+let line: CommandLine
 beforeAll(async () => {
-  dataDir = mkdtempSync(join(tmpdir(), 'millrace-send-'))
-  server = await startMillrace({ DATA_DIR: dataDir })
+  line = await startCommandLine()
 })
-afterAll(async () => {
-  await server.kill('SIGTERM')
-  rmSync(dataDir, { recursive: true, force: true })
-})
+afterAll(() => line.end())
 
-async function cli(...args: string[]): Promise<{ code: number | string; output: string }> {
-  const run = runMillrace({ DATA_DIR: dataDir, PORT: '' }, args, 'cli.js')
-  return { code: await run.ended, output: run.output() }
-}
+const cli = (...args: string[]) => line.run(...args)
 
 type Shown = { id: string; status: number; duplicate: boolean; stored: string | null }
-const json = async (...args: string[]) => JSON.parse((await cli(...args, '--json')).output) as Shown[]
+const json = (...args: string[]) => line.json<Shown[]>(...args)
 const jobsIn = async (queue: string) => (await json('jobs', queue, '--limit', '5000')).length
 
 describe('slack', () => {
@@ -40,10 +32,10 @@ describe('slack', () => {
   it.each(Object.entries(samples.slack).filter(([event]) => !handshakes.includes(event)))(
     'has %s taken and kept',
     async (_event, make) => {
-      const sources = sourcesOf(loadConfig({ DATA_DIR: dataDir })).value
+      const sources = sourcesOf(loadConfig({ DATA_DIR: line.dataDir })).value
       const sign = signerOf('slack', sources, 'slack')
       const now = Date.now()
-      const options = { url: server.url, source: 'slack', count: 3, concurrency: 3, sign }
+      const options = { url: line.server.url, source: 'slack', count: 3, concurrency: 3, sign }
       const sent = await send({ ...options, make: () => make(now) })
       // Of one team and moment there is one such notice.
       const outcomes =
@@ -126,7 +118,7 @@ describe('--tamper', () => {
 
 describe('--file', () => {
   it('sends a body as it is, which is a duplicate the second time', async () => {
-    const file = join(dataDir, 'mention.json')
+    const file = join(line.dataDir, 'mention.json')
     writeFileSync(file, mention('EvFROMAFILE'))
     const [first] = await json('send', 'slack', '--file', file)
     expect(first).toMatchObject({ id: 'EvFROMAFILE', status: 200, duplicate: false })
@@ -135,7 +127,7 @@ describe('--file', () => {
 
   it('takes standard input, and a content type', async () => {
     const run = runMillrace(
-      { DATA_DIR: dataDir, PORT: '' },
+      { DATA_DIR: line.dataDir, PORT: '' },
       ['send', 'slack', '--file', '-', '--content-type', 'application/x-www-form-urlencoded', '--json'],
       'cli.js',
       'pipe',
@@ -148,7 +140,7 @@ describe('--file', () => {
   })
 
   it('says that a file is not there', async () => {
-    const { code, output } = await cli('send', 'slack', '--file', join(dataDir, 'gone.json'))
+    const { code, output } = await cli('send', 'slack', '--file', join(line.dataDir, 'gone.json'))
     expect(output).toContain('ENOENT')
     expect(code).toBe(1)
   })

@@ -1,29 +1,19 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type MillraceProcess, runMillrace, startMillrace } from './harness/process.ts'
+import { type CommandLine, startCommandLine } from './harness/cli.ts'
 import { until } from './harness/until.ts'
 
 /* The command line as a newcomer uses it: nothing configured, managed stores, a running server. */
 
-let dataDir: string
-let server: MillraceProcess
+let line: CommandLine
 beforeAll(async () => {
-  dataDir = mkdtempSync(join(tmpdir(), 'millrace-cli-'))
-  server = await startMillrace({ DATA_DIR: dataDir })
+  line = await startCommandLine()
 })
-afterAll(async () => {
-  await server.kill('SIGTERM')
-  rmSync(dataDir, { recursive: true, force: true })
-})
+afterAll(() => line.end())
 
-async function cli(...args: string[]): Promise<{ code: number | string; output: string }> {
-  const run = runMillrace({ DATA_DIR: dataDir, PORT: '' }, args, 'cli.js')
-  return { code: await run.ended, output: run.output() }
-}
+const cli = (...args: string[]) => line.run(...args)
 
-const json = async (...args: string[]) => JSON.parse((await cli(...args, '--json')).output)
+// biome-ignore lint/suspicious/noExplicitAny: what a command prints has any shape
+const json = (...args: string[]) => line.json<any>(...args)
 
 it.each(['app_mention', 'message', 'reaction_added'])('sends a genuine %s, which is worked on', async (event) => {
   const [sent] = await json('send', 'slack', event)
