@@ -5,9 +5,11 @@ import type { Receiver } from '../ingest/receive.ts'
 import type { HookReply } from '../ingest/request.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { readBody } from './body.ts'
+import { BodyReader } from './body.ts'
 import { problemOf } from './problem.ts'
 
+/** Ten of GitHub's largest, or 256 of the usual limit. */
+const bodiesBudget = 256 * 1024 ** 2
 /** A flood of forgeries must not become a flood of lines. */
 const refusalLogMs = 1_000
 
@@ -26,6 +28,7 @@ export function createHooks({
   log: Logger
   now?: () => number
 }): (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void> {
+  const bodies = new BodyReader(bodiesBudget)
   let lastRefusal = 0
 
   return async (request, response, path) => {
@@ -33,12 +36,13 @@ export function createHooks({
     const limit = receiver.limitOf(source)
     // Not the name from the URL: anybody could make up label values.
     const label = limit === undefined ? 'unknown' : source
+    let body: Buffer | undefined
     try {
       if (limit === undefined) throw new MillraceError('unknown-source')
       if (request.method !== 'POST') throw new MillraceError('method-not-allowed')
       const encoding = request.headers['content-encoding']
       if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new MillraceError('content-encoding')
-      const body = await readBody(request, limit)
+      body = await bodies.read(request, limit)
       const began = performance.now()
       const reply = await receiver.receive({
         source,
@@ -52,6 +56,8 @@ export function createHooks({
       answer(response, reply)
     } catch (error) {
       refuse(request, response, error, label)
+    } finally {
+      if (body) bodies.release(body)
     }
   }
 
