@@ -7,7 +7,7 @@ import { Gatekeeper } from './http/auth.ts'
 import { dashboardRoutes } from './http/dashboard.ts'
 import { createExpress } from './http/express.ts'
 import { healthRoutes } from './http/health.ts'
-import { inboxRoutes } from './http/inbox.ts'
+import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
 import { quotaTimeoutMs } from './ingest/quota.ts'
@@ -207,7 +207,12 @@ export async function startApp(options: AppOptions): Promise<App> {
             bodyLimit: config.bodyLimit,
             inbox: inbox && inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper }),
           }),
-          dashboard: dashboardRoutes({ bull, gatekeeper, checks }),
+          dashboard: dashboardRoutes({
+            bull,
+            gatekeeper,
+            checks,
+            inbox: inbox && inboxPages({ redis: reader, key: inbox.key, bull }),
+          }),
           sessions: createSessions(cache, config.keyPrefix, keys.value),
           log,
         }),

@@ -33,11 +33,7 @@ export function overviewPage({
 }): string {
   return page(
     'Overview',
-    html`<header>
-<strong>Millrace</strong>
-<nav><a href="/dashboard/queues">Queues and jobs</a><a href="/metrics">Metrics</a><a href="/readyz">Readiness</a></nav>
-<form method="post" action="/dashboard/sign-out"><span class="soft">${caller.name} (${caller.role})</span> <button class="plain">Sign out</button></form>
-</header>
+    html`${banner(caller)}
 <main>
 <section>${verdict(checks)}</section>
 <section><h2>Queues</h2>${queues ? queueTable(queues) : html`<p class="fail">The queue store does not answer.</p>`}</section>
@@ -45,6 +41,15 @@ export function overviewPage({
 </main>`,
     { refreshSeconds },
   )
+}
+
+/** The head of every page behind the sign-in. */
+export function banner({ name, role }: Caller): Html {
+  return html`<header>
+<strong><a href="/dashboard">Millrace</a></strong>
+<nav><a href="/dashboard/queues">Queues and jobs</a><a href="/dashboard/inbox">Inbox</a><a href="/metrics">Metrics</a><a href="/readyz">Readiness</a></nav>
+<form method="post" action="/dashboard/sign-out"><span class="soft">${name} (${role})</span> <button class="plain">Sign out</button></form>
+</header>`
 }
 
 function verdict(checks: readonly Check[]): Html {

@@ -19,10 +19,13 @@ export function dashboardRoutes({
   bull,
   gatekeeper,
   checks,
+  inbox,
 }: {
   bull: ReadonlyMap<string, BullQueue>
   gatekeeper: Gatekeeper
   checks: () => readonly Check[]
+  /** Pages of the inbox; undefined when it is off. */
+  inbox: Router | undefined
 }): Router {
   const router = Router()
   const attempts = new RateLimiterMemory({ points: attemptsPerMinute, duration: 60 })
@@ -79,6 +82,7 @@ export function dashboardRoutes({
     response.send(overviewPage({ queues, checks: checks(), caller }))
   })
 
+  if (inbox) router.use('/inbox', inbox)
   router.use('/queues', (request, response, next) => {
     requireRole(response.locals.caller as Caller, boardRole(request.method, request.path))
     next()

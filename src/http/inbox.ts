@@ -6,7 +6,8 @@ import type { Deliver } from '../ingest/deliver.ts'
 import { isReplay, replay, replayMark } from '../ingest/replay.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { findEvents, type InboxEvent, type InboxFilter, outcomesOf } from '../jobs/inbox-find.ts'
-import { type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { eventPage, inboxPage, type Shown } from './inbox-pages.ts'
 import { parse } from './parse.ts'
 
 /** More in one request would hold it open past its deadline. */
@@ -29,6 +30,20 @@ const listQuery = z.strictObject({
     .string()
     .regex(/^\d+-\d+$/)
     .optional(),
+})
+const perPage = 50
+/** A form sends its empty fields too. */
+const given = z
+  .string()
+  .transform((text) => text.trim() || undefined)
+  .optional()
+const pageQuery = z.object({
+  event: given,
+  source: given,
+  type: given,
+  tenant: given,
+  queue: given,
+  cursor: listQuery.shape.cursor,
 })
 const replayBody = z.strictObject({ filter: z.strictObject(filterFields), dryRun: z.boolean().default(true) })
 
@@ -104,6 +119,45 @@ export function inboxRoutes({
     const replayable = events.filter(({ isReadable }) => isReadable)
     if (!dryRun) for (const event of replayable) await replay(deliver, event, replayMark(now), now)
     response.json({ dryRun, replayed: dryRun ? 0 : replayable.length, events: events.map(shown) })
+  })
+
+  return router
+}
+
+/** /dashboard/inbox: for people who have signed in. */
+export function inboxPages({
+  redis,
+  key,
+  bull,
+}: {
+  redis: Redis
+  key: string
+  bull: ReadonlyMap<string, BullQueue>
+}): Router {
+  const router = Router()
+
+  router.get('/', async (request, response) => {
+    const { cursor, ...query } = parse(pageQuery, request.query)
+    const found: Shown[] = []
+    let next: string | undefined
+    for await (const event of findEvents(redis, key, query, cursor)) {
+      if (found.length === perPage) {
+        next = found.at(-1)?.event.at
+        break
+      }
+      found.push({ event, outcomes: await outcomesOf(bull, event) })
+    }
+    response.send(inboxPage({ found, query, next, caller: response.locals.caller as Caller }))
+  })
+
+  router.get('/:event', async (request, response) => {
+    const id = String(request.params.event)
+    for await (const event of findEvents(redis, key, { event: id })) {
+      const outcomes = await outcomesOf(bull, event)
+      response.send(eventPage({ event, outcomes }, JSON.parse(event.data), response.locals.caller as Caller))
+      return
+    }
+    throw new MillraceError('unknown-event', `there is no event ${JSON.stringify(id.slice(0, 100))}`)
   })
 
   return router
