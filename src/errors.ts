@@ -50,6 +50,11 @@ export const errorTable = {
     title: 'No such event',
     todo: 'It may be older than INBOX_RETENTION, or beyond INBOX_LIMIT.',
   },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'Idempotency-Key used for another payload',
+    todo: 'Use a key of its own for each job, and the same one only to repeat it.',
+  },
   'invalid-payload': {
     status: 422,
     title: 'Payload does not fit the queue’s schema',

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import express, { type Request, Router } from 'express'
 import { z } from 'zod'
 import type { AnyQueue } from '../define/queue.ts'
@@ -5,6 +6,7 @@ import { validate } from '../define/schema.ts'
 import type { Enqueue } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
+import { decode } from '../jobs/codec.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspect.ts'
 import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
@@ -71,14 +73,17 @@ export function apiRoutes({
       if (!queue) throw unknownQueue(name)
       const key = idempotencyKey(request)
       const tenant = tenantOf(caller)
-      const add = (payload: unknown, part: string) =>
-        enqueue(queue, payload, {
+      const add = async (payload: unknown, part: string) => {
+        const added = await enqueue(queue, payload, {
           ...(tenant === undefined ? {} : { tenant }),
           // By tenant, so that nobody can make another's jobs look like duplicates by guessing a key.
           ...(key === undefined
             ? {}
             : { dedupeKey: JSON.stringify([tenant ?? '*', key, part]), dedupeFor: '24h' as const }),
         })
+        if (key !== undefined && added.duplicate) await refuseAnother(bull.get(name), added.id, payload)
+        return added
+      }
       const { body } = request
       if (!Array.isArray(body)) {
         response.status(201).json(await add(body, ''))
@@ -123,6 +128,16 @@ async function checkOne(queue: AnyQueue, payload: unknown, index: number): Promi
 /** Counts are over all tenants, so a key of one tenant gets the name only. */
 async function summaryFor(caller: Caller, queue: BullQueue) {
   return tenantOf(caller) === undefined ? summarizeQueue(queue) : { name: queue.name, paused: await queue.isPaused() }
+}
+
+/**
+ * A key that comes again with another payload is a mistake of the sender's, who must not take the first job for this one:
+ * draft-ietf-httpapi-idempotency-key-header has 422 for it. A job that has been removed cannot be compared any more.
+ */
+async function refuseAnother(bull: BullQueue | undefined, id: string, payload: unknown): Promise<void> {
+  const stored = await bull?.redis.hget(bull.toKey(id), 'data')
+  if (stored && !isDeepStrictEqual(decode(JSON.parse(stored)), payload))
+    throw new MillraceError('idempotency-key-reused', `the key belongs to job ${id}, which has another payload`)
 }
 
 /** The draft has it as a quoted string; many clients send it bare. */

@@ -188,11 +188,23 @@ describe('an Idempotency-Key', () => {
 
   it('makes a repetition harmless, quoted or bare', async () => {
     const key = freshId('key')
-    const first = await added(add('parcels', parcel(), withKey(`"${key}"`)))
+    const same = parcel()
+    const first = await added(add('parcels', same, withKey(`"${key}"`)))
     expect(first.duplicate).toBe(false)
     for (const again of [key, `"${key}"`])
-      expect(await added(add('parcels', parcel(), withKey(again)))).toEqual({ id: first.id, duplicate: true })
+      expect(await added(add('parcels', same, withKey(again)))).toEqual({ id: first.id, duplicate: true })
     expect((await added(add('parcels', parcel(), withKey(`${key}x`)))).duplicate).toBe(false)
+  })
+
+  it('is refused for another payload, and stores nothing', async () => {
+    const key = freshId('key')
+    const first = await added(add('parcels', parcel(), withKey(key)))
+    const other = await add('parcels', { ...parcel(), note: freshId() }, withKey(key))
+    expect(other.status).toBe(422)
+    expect(await other.json()).toMatchObject({
+      code: 'idempotency-key-reused',
+      detail: expect.stringContaining(first.id),
+    })
   })
 
   it('counts for its queue and its tenant alone', async () => {
@@ -216,7 +228,8 @@ describe('an Idempotency-Key', () => {
   })
 
   it('is one job for many at once', async () => {
-    const key = freshId('key')
+    const same = parcel()
+    const all = await Promise.all(Array.from({ length: 50 }, () => added(add('parcels', same, withKey(key)))))
     const all = await Promise.all(Array.from({ length: 50 }, () => added(add('parcels', parcel(), withKey(key)))))
     expect(all.filter(({ duplicate }) => !duplicate)).toHaveLength(1)
     expect(new Set(all.map(({ id }) => id)).size).toBe(1)
