@@ -3,7 +3,7 @@ export type SourceEvent = {
   /** Unique within the source and safe in a header and a key: the provider's own id, or a hash of what identifies it. */
   readonly id: string
   /** A second id under which the provider may send the same thing again. */
-  readonly alias?: string
+  readonly alias?: string | undefined
   /** The source's name, e.g. `slack`. */
   readonly source: string
   /** The source's type, e.g. `slack`. */
@@ -25,10 +25,10 @@ export type InboxEntry = {
   /** Milliseconds since the epoch. */
   readonly receivedAt: number
   /** The event's payload, where it is not that of its first job. */
-  readonly json?: string
+  readonly json?: string | undefined
   /** Whether it was understood, so that it can be routed again. */
   readonly isReadable: boolean
   /** The body as it came, where the source keeps it. */
-  readonly raw?: Buffer
-  readonly contentType?: string
+  readonly raw?: Buffer | undefined
+  readonly contentType?: string | undefined
 }

@@ -11,7 +11,7 @@ export type Accepted = {
   readonly dedupeWindowMs: number
   readonly keepRaw: boolean
   readonly id: string
-  readonly alias?: string
+  readonly alias?: string | undefined
   readonly tenant: string | undefined
   readonly contentType: string | undefined
   /** Milliseconds since the epoch. */

@@ -11,7 +11,7 @@ export type EventOptions = {
   /** How long the same event is taken for a repetition, in milliseconds. */
   readonly windowMs: number
   /** Of the one job that also enters the event into the inbox. */
-  readonly inbox?: InboxEntry
+  readonly inbox?: InboxEntry | undefined
 }
 
 export type EnqueueEvent = (queue: AnyQueue, event: SourceEvent, options: EventOptions) => Promise<Enqueued>
@@ -41,7 +41,8 @@ export function createDeliver({
   return async (accepted) => {
     const { type, json, reason: unreadable } = accepted
     const event = type === undefined || json === undefined ? undefined : eventOf(accepted, type, json)
-    const { fitting, misfit } = event ? await check(queuesFor(event), event) : { fitting: [], misfit: undefined }
+    const checked = event ? check(queuesFor(event), event) : nothing
+    const { fitting, misfit } = checked instanceof Promise ? await checked : checked
     // A queue whose schema does not fit keeps the event from nobody else, but somebody has to see it.
     const reason = unreadable ?? misfit ?? (fitting.length === 0 ? `no queue takes ${type}` : undefined)
     const taking: (readonly [AnyQueue, SourceEvent])[] = []
@@ -49,9 +50,10 @@ export function createDeliver({
     if (reason !== undefined) taking.push([quarantine, quarantined(accepted, reason)])
     const windowMs = accepted.dedupeWindowMs
     const inbox = entryOf(accepted, taking)
-    const stored = await Promise.all(
-      taking.map(([queue, what], i) => enqueueEvent(queue, what, i === 0 ? { windowMs, inbox } : { windowMs })),
+    const storing = taking.map(([queue, what], i) =>
+      enqueueEvent(queue, what, { windowMs, inbox: i === 0 ? inbox : undefined }),
     )
+    const stored = await Promise.all(storing)
     // All or nothing: with one queue failing it comes again, and the others recognise the repetition.
     return { duplicate: stored.every((job) => job.duplicate), quarantined: reason }
   }
@@ -69,22 +71,30 @@ export function createDeliver({
 }
 
 /** The queues that can take the event, and why the first one that cannot does not. */
-async function check(
-  queues: readonly AnyQueue[],
-  event: SourceEvent,
-): Promise<{ fitting: AnyQueue[]; misfit: string | undefined }> {
-  const fitting: AnyQueue[] = []
-  let misfit: string | undefined
-  for (const queue of queues) {
-    try {
-      const checked = validate(queue.payload, event.payload, `${event.type} for '${queue.name}'`)
-      if (checked instanceof Promise) await checked
-      fitting.push(queue)
-    } catch (error) {
-      misfit ??= messageOf(error)
-    }
+type Checked = { readonly fitting: readonly AnyQueue[]; readonly misfit: string | undefined }
+
+const nothing: Checked = { fitting: [], misfit: undefined }
+
+/** A promise only where a schema is asynchronous: hardly any is, and each costs. */
+function check(queues: readonly AnyQueue[], event: SourceEvent): Checked | Promise<Checked> {
+  const misfits = queues.map((queue) => misfitOf(queue, event))
+  const sort = (whys: readonly (string | undefined)[]): Checked => ({
+    fitting: queues.filter((_, i) => whys[i] === undefined),
+    misfit: whys.find((why) => why !== undefined),
+  })
+  const isSettled = (whys: typeof misfits): whys is (string | undefined)[] =>
+    !whys.some((why) => why instanceof Promise)
+  return isSettled(misfits) ? sort(misfits) : Promise.all(misfits).then(sort)
+}
+
+/** Why the queue cannot take the event; undefined when it can. */
+function misfitOf(queue: AnyQueue, { payload, type }: SourceEvent): string | undefined | Promise<string | undefined> {
+  try {
+    const checked = validate(queue.payload, payload, `${type} for '${queue.name}'`)
+    return checked instanceof Promise ? checked.then(() => undefined, messageOf) : undefined
+  } catch (error) {
+    return messageOf(error)
   }
-  return { fitting, misfit }
 }
 
 function eventOf(
@@ -92,7 +102,7 @@ function eventOf(
   type: string,
   json: string,
 ): SourceEvent {
-  return { source, sourceType, type, id, ...(alias === undefined ? {} : { alias }), tenant, json, payload }
+  return { source, sourceType, type, id, alias, tenant, json, payload }
 }
 
 /** Headers are kept only where they help to read the body: others may carry credentials. */
@@ -118,9 +128,10 @@ function entryOf(
     queues: taking.map(([queue]) => queue.name),
     receivedAt,
     // What is entered is what can be routed again; where the first job's payload is another, it comes along.
-    ...(json === undefined || first?.[1].json === json ? {} : { json }),
+    json: first?.[1].json === json ? undefined : json,
     isReadable: type !== undefined,
-    ...(keepRaw ? { raw: body, ...(contentType === undefined ? {} : { contentType }) } : {}),
+    raw: keepRaw ? body : undefined,
+    contentType: keepRaw ? contentType : undefined,
   }
 }
 

@@ -29,7 +29,7 @@ export type Parsed =
       readonly type: string
       readonly id: string
       /** A second id, where a provider may send the same thing under another first one. */
-      readonly alias?: string
+      readonly alias?: string | undefined
       readonly tenant: string | undefined
       readonly json: string
       readonly payload: unknown

@@ -87,7 +87,7 @@ function parseJson(request: HookRequest, text: string): Parsed {
         kind: 'event',
         type: typeOf(event.type, event.subtype),
         id: eventId(request, body.event_id),
-        ...aliasOf(request, body, event),
+        alias: aliasOf(request, body, event),
         tenant: textOf(body.team_id),
         json: text,
         payload: body,
@@ -164,12 +164,12 @@ function aliasOf(
   request: HookRequest,
   body: Record<string, unknown>,
   event: Record<string, unknown>,
-): { alias?: string } {
+): string | undefined {
   const { event_ts: time, channel, type, subtype, user, text } = event
-  if (typeof time !== 'string' || typeof channel !== 'string' || typeof body.team_id !== 'string') return {}
-  if (!/^\d{10}\.\d{6}$/.test(time) || Math.abs(request.now - Number(time) * 1_000) > aliasWindowMs) return {}
+  if (typeof time !== 'string' || typeof channel !== 'string' || typeof body.team_id !== 'string') return undefined
+  if (!/^\d{10}\.\d{6}$/.test(time) || Math.abs(request.now - Number(time) * 1_000) > aliasWindowMs) return undefined
   const parts = [body.team_id, channel, time, type, subtype, user, text].map(plain)
-  return { alias: `same-${hash(parts.join('\n'))}` }
+  return `same-${hash(parts.join('\n'))}`
 }
 
 function unknown(request: HookRequest, reason: string): Parsed {

@@ -21,44 +21,82 @@ const { addStandardJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scrip
 const { functions, body } = splitLua(addStandardJob.content)
 
 /**
- * KEYS: as in BullMQ's addStandardJob. ARGV: the inbox's key and length, then for each job the eight of
+ * KEYS: as in BullMQ's addStandardJob. ARGV: the key prefix, the inbox's key and length, then for each job the ten of
  * {@link AddArguments}. Returns a list of ids.
+ *
+ * What BullMQ's text packs and unpacks comes ready made: for it `cmsgpack.unpack` gives a table that is one already, and
+ * `cjson.encode` the options' text. And what it asks or writes with the same answer for each job of a call is done once:
+ * the queue's settings, the marker that wakes workers, the counter. Measured for an edge event, inbox entry included: 34 µs
+ * of redis-server instead of 43, and 21 of ours instead of 28.
  */
-export const addScript = `local rcall = redis.call
+export const addScript = `local call, unpackFields = redis.call, cmsgpack.unpack
+local meta, counter, marker = KEYS[3], KEYS[4], KEYS[9]
+local counted, isMarked, maxEvents, settings, json = 0, false, nil, nil, nil
+local function rcall(command, key, ...)
+  if key == meta and command == 'HGET' then
+    maxEvents = maxEvents or call(command, key, ...)
+    return maxEvents
+  elseif key == meta and command == 'HMGET' then
+    settings = settings or call(command, key, ...)
+    return settings
+  elseif key == counter then
+    counted = counted + 1
+    return counted
+  elseif key == marker then
+    if isMarked then return 0 end
+    isMarked = true
+  end
+  return call(command, key, ...)
+end
+local redis = { call = rcall, pcall = redis.pcall }
+local cmsgpack = { unpack = function(value) return value end }
+local cjson = { encode = function() return json end }
 ${functions}
-local function add(KEYS, ARGV)
+local function add(ARGV)
 ${body}
 end
+local prefix, inbox, length = ARGV[1], ARGV[2], ARGV[3]
 local ids = {}
-for i = 3, #ARGV, 8 do
-  local alias, entry, more = ARGV[i + 4], ARGV[i + 6], ARGV[i + 7]
-  local id = alias ~= '' and rcall('GET', alias) or nil
-  if not id then
-    id = add(KEYS, { ARGV[i], ARGV[i + 1], ARGV[i + 2] })
-    if id == ARGV[i + 3] then
-      if alias ~= '' then rcall('SET', alias, id, 'PX', ARGV[i + 5]) end
-      if entry ~= '' then
-        local fields = more ~= '' and cmsgpack.unpack(more) or { 'data', ARGV[i + 1] }
-        rcall('XADD', ARGV[1], 'MAXLEN', '~', ARGV[2], '*', 'meta', entry, unpack(fields))
-      end
-    end
+for i = 4, #ARGV, 10 do
+  local id, data, dedupe, ttl, alias, entry = ARGV[i], ARGV[i + 3], ARGV[i + 5], tonumber(ARGV[i + 6]), ARGV[i + 7], ARGV[i + 8]
+  local args, opts = { prefix, id, ARGV[i + 1], ARGV[i + 2] }, {}
+  json = ARGV[i + 4]
+  if dedupe ~= '' then
+    opts.de = { id = dedupe, ttl = ttl }
+    args[9] = prefix .. 'de:' .. dedupe
   end
-  ids[#ids + 1] = id
+  if alias ~= '' then alias = prefix .. 'de:' .. alias end
+  -- Not asked first: nearly always it is new, and then one call does.
+  if alias ~= '' and not call('SET', alias, id, 'PX', ttl, 'NX') then
+    ids[#ids + 1] = call('GET', alias)
+  else
+    local stored = add({ args, data, opts })
+    if stored == id then
+      if entry ~= '' then
+        local fields = ARGV[i + 9] ~= '' and unpackFields(ARGV[i + 9]) or { 'data', data }
+        call('XADD', inbox, 'MAXLEN', '~', length, '*', 'meta', entry, unpack(fields))
+      end
+    elseif alias ~= '' then
+      call('DEL', alias)
+    end
+    ids[#ids + 1] = stored
+  end
 end
+if counted > 0 then call('INCRBY', counter, counted) end
 return ids`
 
 /** What happens together with an add that is no repetition, and only then. */
 export type Extras = {
-  /** Key of a second deduplication id, and how long it holds, in milliseconds. */
-  readonly alias?: { readonly key: string; readonly ms: number }
+  /** A second deduplication id. It holds as long as the first. */
+  readonly alias?: string | undefined
   /** Entry of the inbox. Without `fields` the job's data is its data. */
-  readonly inbox?: { readonly meta: string; readonly fields?: readonly (string | Buffer)[] }
+  readonly inbox?: { readonly meta: string; readonly fields?: readonly (string | Buffer)[] } | undefined
 }
 
 export const addScriptSha = createHash('sha1').update(addScript).digest('hex')
 
-// As BullMQ packs: records would be a msgpackr extension that Lua's cmsgpack does not know.
-const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true } as object)
+// Records would be a msgpackr extension that Lua's cmsgpack does not know.
+const packr = new Packr({ useRecords: false })
 
 /** KEYS of a queue, in the script's order. */
 export function addKeys(prefix: string, queue: string): string[] {
@@ -66,46 +104,50 @@ export function addKeys(prefix: string, queue: string): string[] {
   return ['wait', 'paused', 'meta', 'id', 'completed', 'delayed', 'active', 'events', 'marker'].map(key)
 }
 
-/** msgpackr begins every map with 0xde and the number of its entries in two bytes. */
-const mapHeaderBytes = 3
-
-/**
- * Packs the options of a queue's jobs. `fixed` are those that are the same for each of them and packed only once: packing
- * them each time costs more than all the rest of an add (measured: 4.3 against 0.8 µs).
- */
-export function optionsPacker(fixed: object): (own: object) => Buffer {
-  const packed = packr.pack(fixed)
-  const count = Object.keys(fixed).length
-  return (own) => {
-    const whole = Buffer.concat([packed, packr.pack(own).subarray(mapHeaderBytes)])
-    whole.writeUInt16BE(count + Object.keys(own).length, 1)
-    return whole
-  }
+/** Writes the options of a queue's jobs as JSON. `fixed` are those that are the same for each of them. */
+export function optionsWriter(fixed: object): (own: { readonly de?: object; readonly meta: object }) => string {
+  const begun = JSON.stringify(fixed).slice(0, -1)
+  return (own) => `${begun},${JSON.stringify(own).slice(1)}`
 }
 
-/** One job's ARGV: packed arguments, data, packed options, id, alias, its milliseconds, inbox entry, its other fields. */
-export type AddArguments = readonly [Buffer, string, Buffer, string, string, number, string, Buffer | '']
+/**
+ * One job's ARGV: id, name, timestamp, data, options, deduplication id, how long it holds, alias, inbox entry, its other
+ * fields. Text where possible: with a buffer among them ioredis makes a buffer of each.
+ */
+export type AddArguments = readonly [
+  id: string,
+  name: string,
+  timestamp: string,
+  data: string,
+  options: string,
+  dedupeId: string,
+  dedupeMs: number | '',
+  alias: string,
+  entry: string,
+  fields: Buffer | '',
+]
 
-/** `options` must be in BullMQ's stored form, with `de` for deduplication, and packed. */
+/** `options` must be in BullMQ's stored form, with `de` for deduplication, and both in its JSON and beside it. */
 export function addArguments(job: {
-  readonly keyPrefix: string
   readonly id: string
   readonly name: string
   readonly timestamp: number
   readonly json: string
-  readonly options: Buffer
-  readonly dedupeId: string | undefined
+  readonly options: string
+  readonly dedupe: { readonly id: string; readonly ttl: number } | undefined
   readonly extras?: Extras
 }): AddArguments {
-  const dedupeKey = job.dedupeId === undefined ? null : `${job.keyPrefix}de:${job.dedupeId}`
-  const { alias, inbox } = job.extras ?? {}
+  const { dedupe, extras = {} } = job
+  const { alias = '', inbox } = extras
   return [
-    packr.pack([job.keyPrefix, job.id, job.name, job.timestamp, null, null, null, null, dedupeKey, null]),
+    job.id,
+    job.name,
+    String(job.timestamp),
     job.json,
     job.options,
-    job.id,
-    alias?.key ?? '',
-    alias?.ms ?? 0,
+    dedupe?.id ?? '',
+    dedupe?.ttl ?? '',
+    alias,
     inbox?.meta ?? '',
     inbox?.fields ? packr.pack(inbox.fields) : '',
   ]

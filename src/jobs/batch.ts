@@ -109,7 +109,7 @@ export class Batch {
     let bytes = 0
     let count = 0
     for (const { args } of this.#waiting) {
-      bytes += args[1].length
+      bytes += args[3].length
       if (count > 0 && (count === most || bytes > maxBytes)) break
       count += 1
     }
@@ -118,9 +118,9 @@ export class Batch {
   }
 
   async #send(batch: readonly Pending[]): Promise<readonly unknown[]> {
-    const { redis, durability, ackDeadlineMs } = this.#options
+    const { redis, durability, ackDeadlineMs, prefix, queue } = this.#options
     const { key = '', length = 0 } = this.#options.inbox ?? {}
-    const args = [key, length, ...batch.flatMap((pending) => pending.args)]
+    const args = [`${prefix}:${queue}:`, key, length, ...batch.flatMap((pending) => pending.args)]
     const added = redis.evalsha(addScriptSha, this.#keys.length, ...this.#keys, ...args).catch((error: Error) => {
       if (!error.message.startsWith('NOSCRIPT')) throw error
       return redis.eval(addScript, this.#keys.length, ...this.#keys, ...args)

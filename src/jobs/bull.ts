@@ -54,8 +54,8 @@ export type JobMeta = {
   readonly source?: string
   readonly event?: string
   /** The end of a second deduplication key, after `de:<source>-`. */
-  readonly alias?: string
-  readonly tenant?: string
+  readonly alias?: string | undefined
+  readonly tenant?: string | undefined
 }
 
 export function metaOf(bullJob: BullJob): JobMeta {

@@ -8,7 +8,7 @@ import { validate } from '../define/schema.ts'
 import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { addArguments, type Extras, optionsPacker } from './add-script.ts'
+import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, type JobMeta } from './bull.ts'
 import { encode } from './codec.ts'
@@ -32,8 +32,7 @@ export type ProducerOptions = {
 /** What is the same for all jobs of a queue. */
 type Lane = {
   readonly batch: Batch
-  readonly packOptions: (own: object) => Buffer
-  readonly keyPrefix: string
+  readonly writeOptions: ReturnType<typeof optionsWriter>
 }
 
 const dayMs = 86_400_000
@@ -55,8 +54,7 @@ export class Producer {
         queue.name,
         {
           batch: new Batch({ ...options, queue: queue.name }),
-          packOptions: optionsPacker(bullJobOptions(queue)),
-          keyPrefix: `${options.prefix}:${queue.name}:`,
+          writeOptions: optionsWriter(bullJobOptions(queue)),
         },
       ]),
     )
@@ -74,7 +72,8 @@ export class Producer {
    */
   readonly enqueue: Enqueue = async (queue, payload, options = {}) => {
     const json = await jsonOf(queue, payload)
-    this.#refuseWhenFull(queue, options.tenant, json.length)
+    const refusal = this.#refusal(queue, options.tenant, json.length)
+    if (refusal) throw refusal
     return this.#storeChecked(queue, json, payload, options)
   }
 
@@ -94,38 +93,22 @@ export class Producer {
    * Stores a job for an event, once within `windowMs` for each queue. The payload has been checked by the caller.
    * A duplicate of an event whose job is dead revives that job: whoever sends it again wants it done.
    */
-  readonly enqueueEvent = async (
+  readonly enqueueEvent = (
     queue: AnyQueue,
     event: SourceEvent,
-    { windowMs, inbox }: { readonly windowMs: number; readonly inbox?: InboxEntry },
+    { windowMs, inbox }: { readonly windowMs: number; readonly inbox?: InboxEntry | undefined },
   ): Promise<Enqueued> => {
-    this.#refuseWhenFull(queue, event.tenant, event.json.length)
-    const { source, id, alias, tenant, type } = event
+    const { source, id, alias, tenant, type, json } = event
+    const refusal = this.#refusal(queue, tenant, json.length)
+    if (refusal) return Promise.reject(refusal)
     const entry = inbox && this.#options.inbox?.entry(event, inbox, windowMs)
     return this.#store(
       queue,
-      event.json,
+      json,
       { id: `${source}-${id}`, ttl: windowMs },
-      {
-        name: type,
-        meta: {
-          source,
-          event: id,
-          ...(alias === undefined ? {} : { alias }),
-          ...(tenant === undefined ? {} : { tenant }),
-        },
-      },
-      alias === undefined && entry === undefined
-        ? undefined
-        : {
-            ...(alias === undefined ? {} : { alias: { key: this.#aliasKey(queue, source, alias), ms: windowMs } }),
-            ...(entry === undefined ? {} : { inbox: entry }),
-          },
+      { name: type, meta: { source, event: id, alias, tenant } },
+      { alias: alias === undefined ? undefined : `${source}-${alias}`, inbox: entry },
     )
-  }
-
-  #aliasKey(queue: AnyQueue, source: string, alias: string): string {
-    return `${this.#options.prefix}:${queue.name}:de:${source}-${alias}`
   }
 
   async #store(
@@ -133,21 +116,20 @@ export class Producer {
     json: string,
     dedupe: { id: string; ttl: number } | undefined,
     { name, meta }: { name: string; meta: JobMeta },
-    extras?: Extras,
+    extras: Extras = {},
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
     const mine = this.#nextId()
     const id = await lane.batch.add(
       addArguments({
-        keyPrefix: lane.keyPrefix,
         id: mine,
         name,
         timestamp: Date.now(),
         json: encode(json),
-        options: lane.packOptions(dedupe ? { de: dedupe, meta } : { meta }),
-        dedupeId: dedupe?.id,
-        ...(extras ? { extras } : {}),
+        options: lane.writeOptions(dedupe ? { de: dedupe, meta } : { meta }),
+        dedupe,
+        extras,
       }),
     )
     if (id === mine) {
@@ -158,9 +140,9 @@ export class Producer {
     return { id, duplicate: true }
   }
 
-  #refuseWhenFull({ name }: AnyQueue, tenant: string | undefined, bytes: number): void {
+  #refusal({ name }: AnyQueue, tenant: string | undefined, bytes: number): MillraceError | undefined {
     const refusal = this.#options.refusal(name, tenant, bytes)
-    if (refusal !== undefined) throw new MillraceError('store-unavailable', refusal, { retryAfter: 5 })
+    return refusal === undefined ? undefined : new MillraceError('store-unavailable', refusal, { retryAfter: 5 })
   }
 
   async #reviveIfDead(queue: AnyQueue, id: string): Promise<void> {

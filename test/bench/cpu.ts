@@ -13,19 +13,27 @@ export type CpuTimes = {
 }
 
 /** Starts to count; call what it returns at the end. `helpers` are measured only so that they are not taken for strangers. */
-export function countCpu(pids: { process: number; store: number; helpers: readonly number[] }) {
-  const all = [...new Set([pids.process, pids.store, process.pid, ...pids.helpers])]
-  const read = () => ({ at: performance.now(), machine: machineSeconds(), own: all.map(processSeconds) })
+export function countCpu(pids: { process: number; store: number | undefined; helpers: readonly number[] }) {
+  const { process: measured, store } = pids
+  const others = new Set([process.pid, ...pids.helpers].filter((pid) => pid !== measured && pid !== store))
+  const read = () => ({
+    at: performance.now(),
+    machine: machineSeconds(),
+    process: processSeconds(measured),
+    store: store === undefined ? undefined : processSeconds(store),
+    helpers: [...others].reduce((sum, pid) => sum + processSeconds(pid), 0),
+  })
   const before = read()
   return (items: number): CpuTimes => {
     const after = read()
-    const spent = after.own.map((seconds, i) => seconds - (before.own[i] ?? Number.NaN))
-    const others = after.machine - before.machine - spent.reduce((sum, seconds) => sum + seconds, 0)
+    const spent = after.process - before.process
+    const stored = store === undefined ? undefined : (after.store ?? Number.NaN) - (before.store ?? Number.NaN)
+    const strangers = after.machine - before.machine - spent - (stored ?? 0) - (after.helpers - before.helpers)
     const known = (value: number) => (Number.isNaN(value) ? undefined : value)
     return {
-      processCpu: known(((spent[0] ?? Number.NaN) * 1e6) / items),
-      storeCpu: known(((spent[1] ?? Number.NaN) * 1e6) / items),
-      otherCores: known(Math.max(0, others / ((after.at - before.at) / 1_000))),
+      processCpu: known((spent * 1e6) / items),
+      storeCpu: stored === undefined ? undefined : known((stored * 1e6) / items),
+      otherCores: known(Math.max(0, strangers / ((after.at - before.at) / 1_000))),
     }
   }
 }

@@ -1,15 +1,24 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
+import { compareBare } from './bare.ts'
 import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
 import { machine, machineLine } from './machine.ts'
 import { type Options, readOptions, usage } from './options.ts'
 import { type Comparison, failuresOf, number, pairsOf, summarize, table } from './report.ts'
 import type { Outcome } from './rounds.ts'
+import { compareSpool } from './spool.ts'
 import { Stage } from './stage.ts'
 import { compareWorker } from './worker.ts'
 
+const compare = {
+  edge: compareEdge,
+  bare: compareBare,
+  spool: compareSpool,
+  worker: compareWorker,
+  codec: compareCodec,
+}
 const options = readOrExit()
 let stage: Stage | undefined
 for (const [signal, code] of [
@@ -25,15 +34,10 @@ process.exit(await main(options))
 async function main({ only, json, profile, ...settings }: Options): Promise<number> {
   const comparisons: Comparison[] = []
   const broken: string[] = []
-  for (const [name, compare] of [
-    ['edge', compareEdge],
-    ['worker', compareWorker],
-    ['codec', compareCodec],
-  ] as const) {
-    if (only !== undefined && only !== name) continue
-    stage = new Stage(profile)
+  for (const name of only) {
+    stage = new Stage(profile && join(profile, name))
     try {
-      comparisons.push(await compare(stage, settings, progress(name, settings.rounds)))
+      comparisons.push(await compare[name](stage, settings, progress(name, settings.rounds)))
     } catch (error) {
       broken.push(`${name}: ${messageOf(error)}`)
     } finally {

@@ -1,16 +1,18 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
+export const comparisonNames = ['edge', 'bare', 'spool', 'worker', 'codec'] as const
+
 export const usage = `Usage: npm run bench -- [options]
 
 Compares Millrace with the plain alternative, in turns, in one run, at the same durability.
 
-  --only NAME          one of the comparisons: edge, worker, codec
+  --only NAMES         some of the comparisons, with commas: ${comparisonNames.join(',')}
   --rounds N           rounds of each comparison, after one that is thrown away; default 5
-  --seconds N          length of each run of the edge; default 4
+  --seconds N          length of each run of edge, bare and spool; default 4
   --connections N      connections to the edge; default 100
-  --events N           jobs in each run of the worker; default 20000
-  --concurrency N      of the worker; default 50
+  --events N           jobs in each run of worker; default 20000
+  --concurrency N      of worker; default 50
   --json FILE          all figures; default dist/bench.json
   --profile FOLDER     also writes CPU profiles of the measured processes there
   --help               this text
@@ -34,9 +36,10 @@ export function readOptions(args: readonly string[]) {
     },
   })
   if (values.help) return undefined
-  const { only, json, profile } = values
-  if (only !== undefined && !['edge', 'worker', 'codec'].includes(only))
-    throw new Error('--only is edge, worker or codec')
+  const { json, profile } = values
+  const wanted = values.only?.split(',')
+  const isKnown = (name: string) => comparisonNames.some((known) => known === name)
+  if (wanted && !wanted.every(isKnown)) throw new Error(`--only is a list of ${comparisonNames.join(', ')}`)
   const count = (name: 'rounds' | 'connections' | 'events' | 'concurrency') => {
     const value = Number(values[name])
     if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} is a whole number from 1`)
@@ -45,7 +48,7 @@ export function readOptions(args: readonly string[]) {
   const seconds = Number(values.seconds)
   if (!(seconds > 0)) throw new Error('--seconds is a number above 0')
   return {
-    only,
+    only: comparisonNames.filter((name) => wanted?.includes(name) ?? true),
     json,
     profile,
     seconds,

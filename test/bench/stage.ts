@@ -72,10 +72,10 @@ export class Stage {
     return { ready: await ask(), helper: { pid: child.pid ?? 0, ask } }
   }
 
-  /** The product's own main, ready, with its port. */
-  async millrace(env: Record<string, string>): Promise<Measured & { readonly port: number }> {
+  /** The product's own main, ready, with its port. `name` is that of its profile. */
+  async millrace(env: Record<string, string>, name = 'millrace'): Promise<Measured & { readonly port: number }> {
     const main = fileURLToPath(new URL('../../src/main.js', import.meta.url))
-    const child = spawn(process.execPath, [...startFlags(), ...this.#profiling('millrace'), main], {
+    const child = spawn(process.execPath, [...startFlags(), ...this.#profiling(name), main], {
       env: environment({ DATA_DIR: this.folder(), PORT: '0', LOG_FORMAT: 'json', LOG_LEVEL: 'warn', ...env }),
       stdio: ['ignore', 'pipe', 'pipe'],
     })
