@@ -31,6 +31,8 @@ export type Account = {
   readonly recoveredMs: number
   /** From the end of the fault until nothing waited on the disk; 0 when nothing did. */
   readonly spoolEmptyMs: number
+  /** From the end of the fault until every job had run; a job that nobody knows of any more comes back after 40 s. */
+  readonly doneMs: number
 }
 
 export type RoundOptions = {
@@ -64,6 +66,7 @@ export async function runFault(
     // Only what was sent after it says anything about recovery.
     senders.struck()
     await fault.mend?.(rig, senders)
+    const mendedAt = performance.now()
     spool = new SpoolWatch(rig)
     await pause(afterMs)
     await until(() => senders?.recoveredAt, 'an event is acknowledged again')
@@ -72,6 +75,7 @@ export async function runFault(
     // — account
     say(`${senders.acknowledged.size} acknowledged, waiting for the workers`)
     await rig.untilIdle()
+    const doneMs = Math.round(performance.now() - mendedAt)
     const events = [...senders.acknowledged.keys()]
     const jobs = await rig.jobsOf(events)
     await rig.stop()
@@ -95,6 +99,7 @@ export async function runFault(
       unanswered: senders.unanswered,
       recoveredMs: senders.recoveredMs,
       spoolEmptyMs: spool.emptyMs,
+      doneMs,
     }
   } finally {
     spool?.stop()
@@ -131,7 +136,8 @@ type Logs = {
   readonly jobsByEvent: ReadonlyMap<string, ReadonlySet<string>>
 }
 
-function readLogs(outputs: readonly string[]): Logs {
+/** Of workers that have ended. */
+export function readLogs(outputs: readonly string[]): Logs {
   const ran = new Map<string, number>()
   const jobsByEvent = new Map<string, Set<string>>()
   for (const output of outputs) {

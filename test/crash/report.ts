@@ -24,7 +24,7 @@ export function lineOf({ account, failed, skipped }: Round): string {
     `${account.found} found, ${account.lost.length} lost, ${twice} run twice, ${account.ranAgain} run again`,
     `${account.refused} refused${account.refused > 0 ? ` (in at most ${account.slowestRefusalMs} ms)` : ''}`,
     `${account.unanswered} unanswered`,
-    `back after ${account.recoveredMs} ms, spool empty after ${account.spoolEmptyMs} ms`,
+    `back after ${account.recoveredMs} ms, spool empty after ${account.spoolEmptyMs} ms, all done after ${account.doneMs} ms`,
   ].join('; ')
 }
 
@@ -43,6 +43,7 @@ const heads = [
   'unanswered',
   'back after, ms, median (most)',
   'spool empty after, ms, median (most)',
+  'all done after, ms, median (most)',
 ]
 
 /** A row for each fault: sums, and times as median and maximum. */
@@ -69,6 +70,7 @@ export function table(rounds: readonly Round[]): string {
         sum((one) => one.unanswered),
         times((one) => one.recoveredMs),
         times((one) => one.spoolEmptyMs),
+        times((one) => one.doneMs),
       ],
     ]
   })
