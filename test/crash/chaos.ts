@@ -11,16 +11,16 @@ import { runSoak } from './soak.ts'
 /* npm run chaos: real faults under load, and what was acknowledged, found, lost, run twice. */
 
 const options = readOrExit()
-let rig: Rig | undefined
-const onStart = (started: Rig) => {
-  rig = started
+let rig: Promise<Rig> | undefined
+const onStart = (starting: Promise<Rig>) => {
+  rig = starting
 }
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const)
   process.once(signal, async () => {
-    await rig?.end()
+    await (await rig?.catch(() => undefined))?.end()
     process.exit(code)
   })
 

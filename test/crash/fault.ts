@@ -40,7 +40,7 @@ export type RoundOptions = {
   readonly afterMs?: number
   readonly say?: (line: string) => void
   /** Told of what there is to end, should somebody interrupt. */
-  readonly onStart?: (rig: Rig) => void
+  readonly onStart?: (rig: Promise<Rig>) => void
 }
 
 const lookMs = 20
@@ -50,8 +50,9 @@ export async function runFault(
   { beforeMs = 1_000, afterMs = 2_000, say = () => {}, onStart = () => {} }: RoundOptions = {},
 ): Promise<Account> {
   const fault: Fault = faults[name]
-  const rig = await Rig.start()
-  onStart(rig)
+  const starting = Rig.start()
+  onStart(starting)
+  const rig = await starting
   let spool: SpoolWatch | undefined
   let senders: Senders | undefined
   try {

@@ -22,7 +22,8 @@ export class Rig {
   /** Of every process that there has been. */
   readonly outputs: (() => string)[] = []
   readonly #env: Record<string, string>
-  readonly #running = new Set<MillraceProcess>()
+  /** Promises, because an interrupt may come while one starts. */
+  readonly #running = new Set<Promise<MillraceProcess | undefined>>()
   #http: MillraceProcess | undefined
   #worker: MillraceProcess | undefined
 
@@ -122,9 +123,10 @@ export class Rig {
       } catch {
         // it has gone, or never was
       }
-    for (const running of [...this.#running].reverse()) {
-      running.child.kill('SIGCONT')
-      await running.kill('SIGTERM')
+    for (const starting of [...this.#running].reverse()) {
+      const running = await starting
+      running?.child.kill('SIGCONT')
+      await running?.kill('SIGTERM')
     }
   }
 
@@ -134,9 +136,11 @@ export class Rig {
   }
 
   async #start(roles: string, env: Record<string, string>): Promise<MillraceProcess> {
-    const started = await startMillrace({ ...this.#env, ...env }, ['--roles', roles])
-    this.#running.add(started)
-    void started.ended.then(() => this.#running.delete(started))
+    const starting = startMillrace({ ...this.#env, ...env }, ['--roles', roles])
+    const running = starting.catch(() => undefined)
+    this.#running.add(running)
+    const started = await starting
+    void started.ended.then(() => this.#running.delete(running))
     this.outputs.push(started.output)
     return started
   }

@@ -43,10 +43,11 @@ export async function runSoak({
   ms: number
   rate: number
   say: (line: string) => void
-  onStart?: (rig: Rig) => void
+  onStart?: (rig: Promise<Rig>) => void
 }): Promise<Soak> {
-  const rig = await Rig.start({ INBOX_LIMIT: inboxLimit })
-  onStart(rig)
+  const starting = Rig.start({ INBOX_LIMIT: inboxLimit })
+  onStart(starting)
+  const rig = await starting
   try {
     const count = { sent: 0, acknowledged: 0, refused: 0, done: 0, open: 0 }
     const began = Date.now()
