@@ -12,6 +12,7 @@ import { runSoak } from './soak.ts'
 
 const options = readOrExit()
 let rig: Promise<Rig> | undefined
+let isInterrupted = false
 const onStart = (starting: Promise<Rig>) => {
   rig = starting
 }
@@ -20,6 +21,7 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
 ] as const)
   process.once(signal, async () => {
+    isInterrupted = true
     await (await rig?.catch(() => undefined))?.end()
     process.exit(code)
   })
@@ -47,6 +49,8 @@ async function run(fault: FaultName, round: number): Promise<Round> {
           (error: unknown) => ({ fault, round, failed: messageOf(error) }),
         )
       : { fault, round, skipped }
+  // The round has failed because everything was ended; no other may begin before we are gone.
+  if (isInterrupted) return new Promise(() => {})
   console.log(`round ${round}, ${fault}: ${lineOf(done)}`)
   return done
 }
