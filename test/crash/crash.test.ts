@@ -7,7 +7,7 @@ import type { FaultName } from './faults.ts'
  * worker had in hand may have been done twice. What the store and the disk can do is in store-faults.test.ts; many rounds
  * of all of it are `npm run chaos`.
  */
-const title = 'kill -9 of the %s under load loses nothing that was acknowledged'
+const title = 'kill -9 under load loses nothing that was acknowledged: %s'
 const timeout = 120_000
 
 async function expectNothingLost(fault: FaultName): Promise<void> {
@@ -15,10 +15,11 @@ async function expectNothingLost(fault: FaultName): Promise<void> {
   expect(account).toMatchObject({ lost: [], doubled: [], ranTwice: 0, refused: 0 })
   expect(account.acknowledged).toBeGreaterThan(100)
   expect(account.found).toBe(account.acknowledged)
+  if (fault === 'adopt') expect(account.viaSpool).toBeGreaterThan(100)
 }
 
 it.each(['server', 'keeper'] as const)(title, { timeout }, expectNothingLost)
 
 // At once, because they wait most of their time: a job whose worker is dead, or that a dying store gave away without
 // anybody hearing of it, comes back when its lock has run out, after 30 s + 10 s.
-it.concurrent.each(['worker', 'redis', 'both', 'everything'] as const)(title, { timeout }, expectNothingLost)
+it.concurrent.each(['worker', 'redis', 'both', 'everything', 'adopt'] as const)(title, { timeout }, expectNothingLost)

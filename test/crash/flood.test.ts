@@ -9,6 +9,8 @@ import { Rig } from './rig.ts'
 
 const events = 30_000
 const boundMs = 1_000
+/** At most; 10 on two cores of their own. */
+const seconds = 100
 
 const stage = new Stage()
 let rig: Rig
@@ -22,8 +24,8 @@ afterAll(async () => {
   await rig?.end()
 })
 
-it('acknowledges all of them, 99 % within a second, and does each of them once', { timeout: 60_000 }, async () => {
-  await load.ask({ port: Number(new URL(rig.http.url).port), connections: 100, seconds: 40, events })
+it('acknowledges all of them, 99 % within a second, and does each of them once', { timeout: 150_000 }, async () => {
+  await load.ask({ port: Number(new URL(rig.http.url).port), connections: 100, seconds, events })
   const result = (await load.ask('go')) as LoadResult
   expect(result).toMatchObject({ answered: events, errors: 0 })
   expect(result.p99).toBeLessThan(boundMs)
