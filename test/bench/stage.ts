@@ -4,6 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { built } from '../harness/process.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { until } from '../harness/until.ts'
 
@@ -46,7 +47,7 @@ export class Stage {
   async helper(name: string, argument: object, measured = false): Promise<{ helper: Helper; ready: unknown }> {
     // Its log goes to a real file descriptor, where writing costs what it costs.
     const sink = openSync('/dev/null', 'w')
-    const child = fork(fileURLToPath(new URL(`./${name}.js`, import.meta.url)), [JSON.stringify(argument)], {
+    const child = fork(built(`../test/bench/${name}.js`), [JSON.stringify(argument)], {
       env: environment({}),
       execArgv: measured ? this.#profiling(name) : [],
       stdio: ['ignore', sink, 'pipe', 'ipc'],

@@ -1,38 +1,74 @@
-import { parseArgs } from 'node:util'
-import { type Account, runFault, type Target } from './fault.ts'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { messageOf } from '../../src/errors.ts'
+import { runFault } from './fault.ts'
+import { type Fault, type FaultName, faults } from './faults.ts'
+import { type Options, readOptions, usage } from './options.ts'
+import { isGood, lineOf, type Round, table } from './report.ts'
+import type { Rig } from './rig.ts'
+import { runSoak } from './soak.ts'
 
-/* npm run chaos: real kills under load, and what was acknowledged, found, lost, run twice. */
+/* npm run chaos: real faults under load, and what was acknowledged, found, lost, run twice. */
 
-const all: Target[] = ['server', 'worker', 'redis', 'keeper', 'everything']
-const usage = `Usage: npm run chaos -- [--rounds 3] [--only ${all.join('|')}] [--json]`
+const options = readOrExit()
+let rig: Promise<Rig> | undefined
+let isInterrupted = false
+const onStart = (starting: Promise<Rig>) => {
+  rig = starting
+}
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.once(signal, async () => {
+    isInterrupted = true
+    await (await rig?.catch(() => undefined))?.end()
+    process.exit(code)
+  })
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '3' },
-    only: { type: 'string' },
-    json: { type: 'boolean' },
-    help: { type: 'boolean' },
-  },
-})
-const rounds = Number(values.rounds)
-const targets = all.filter((target) => values.only === undefined || values.only === target)
-if (values.help || targets.length === 0 || !(rounds >= 1)) {
-  console.log(usage)
-  process.exit(values.help ? 0 : 2)
+if (options.soakMs !== undefined) {
+  const soak = await runSoak({ ms: options.soakMs, rate: options.rate, say: console.log, onStart })
+  write(options.json, soak)
+  process.exit(soak.isGood ? 0 : 1)
 }
 
-const accounts: Account[] = []
-for (let round = 1; round <= rounds; round += 1)
-  for (const target of targets)
-    accounts.push(await runFault(target, { say: (line) => console.error(`round ${round}, ${line}`) }))
+const rounds: Round[] = []
+for (let round = 1; round <= options.rounds; round += 1)
+  for (const fault of options.only) rounds.push(await run(fault, round))
+console.log(`\n${table(rounds)}`)
+write(options.json, rounds)
+process.exit(rounds.every(isGood) ? 0 : 1)
 
-if (values.json) console.log(JSON.stringify(accounts, null, 2))
-else {
-  console.log('| kill -9 of | acknowledged | found | lost | run twice | of these in hand | back after |')
-  console.log('|---|---:|---:|---:|---:|---:|---:|')
-  for (const one of accounts)
-    console.log(
-      `| ${one.target} | ${one.acknowledged} | ${one.found} | ${one.lost.length} | ${one.ranTwice} | ${one.ranTwiceInHand} | ${one.recoveredMs} ms |`,
-    )
+async function run(fault: FaultName, round: number): Promise<Round> {
+  const { impossible }: Fault = faults[fault]
+  const skipped = impossible?.()
+  const done: Round =
+    skipped === undefined
+      ? await runFault(fault, { onStart }).then(
+          (account) => ({ fault, round, account }),
+          (error: unknown) => ({ fault, round, failed: messageOf(error) }),
+        )
+      : { fault, round, skipped }
+  // The round has failed because everything was ended; no other may begin before we are gone.
+  if (isInterrupted) return new Promise(() => {})
+  console.log(`round ${round}, ${fault}: ${lineOf(done)}`)
+  return done
 }
-process.exit(accounts.some((one) => one.lost.length > 0) ? 1 : 0)
+
+function write(file: string | undefined, figures: unknown): void {
+  if (file === undefined) return
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, `${JSON.stringify(figures, undefined, 2)}\n`)
+}
+
+function readOrExit(): Options {
+  try {
+    const read = readOptions(process.argv.slice(2))
+    if (read) return read
+    console.log(usage)
+    process.exit(0)
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${usage}`)
+    process.exit(2)
+  }
+}

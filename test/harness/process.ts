@@ -14,6 +14,8 @@ export type MillraceProcess = {
   readonly url: string
   /** Everything written so far, both streams. */
   output(): string
+  /** The lines written since the last time, which are forgotten; for processes that write more than one wants to keep. */
+  take(): string
   /** Resolves with the exit code, or the signal's name. */
   readonly ended: Promise<number | string>
   kill(signal: NodeJS.Signals): Promise<number | string>
@@ -31,7 +33,12 @@ export async function startMillrace(env: Record<string, string>, args: string[] 
   const early = started.ended.then((code) => {
     throw new Error(`ended with ${code} before it was ready:\n${started.output()}`)
   })
-  await Promise.race([ready, early])
+  try {
+    await Promise.race([ready, early])
+  } catch (error) {
+    await started.kill('SIGKILL') // nobody else knows of it
+    throw error
+  }
   const url = /Dashboard +(\S+)\/dashboard/.exec(started.output())?.[1] ?? ''
   return { ...started, url }
 }
@@ -56,6 +63,12 @@ export function runMillrace(
   return {
     child,
     output: () => output,
+    take: () => {
+      const end = output.lastIndexOf('\n') + 1
+      const lines = output.slice(0, end)
+      output = output.slice(end)
+      return lines
+    },
     ended,
     kill: (signal) => {
       child.kill(signal)

@@ -5,8 +5,8 @@ import { Redis } from 'ioredis'
 import { afterEach, expect, it } from 'vitest'
 import { ManagedStores } from '../../src/redis/managed.ts'
 import { placeOf } from '../../src/redis/place.ts'
-import { keeperPid, storePid } from '../crash/fault.ts'
 import { built, runMillrace, startMillrace } from '../harness/process.ts'
+import { keeperPid, storePid } from '../harness/stores.ts'
 import { until } from '../harness/until.ts'
 
 /* The managed stores as they are: real redis-servers under a real keeper, killed in every way. */
