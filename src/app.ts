@@ -122,12 +122,14 @@ export async function startApp(options: AppOptions): Promise<App> {
       stop: async () => void (await Promise.all([...bull.values()].map((queue) => queue.close()))),
     })
     const shedder = await run(new Shedder({ watch: queueWatch, queues, bull, log }))
-    const inbox =
-      has('http') && config.inbox.limit > 0
-        ? await run(
-            new Inbox({ ...config.inbox, redis: reader, prefix: config.keyPrefix, isTight: queueWatch.isTight, log }),
-          )
-        : undefined
+    const inbox = new Inbox({
+      ...config.inbox,
+      redis: reader,
+      prefix: config.keyPrefix,
+      isTight: queueWatch.isTight,
+      log,
+    })
+    if (has('http')) await run(inbox)
     const producer = await run(
       new Producer({
         redis: await open(stores.address('queue'), 'producer', config.ackDeadlineMs),
@@ -137,8 +139,8 @@ export async function startApp(options: AppOptions): Promise<App> {
         durability: config.durability,
         ackDeadlineMs: config.ackDeadlineMs,
         metrics,
-        inbox,
-        refusal: shedder.refusal,
+        inbox: inbox.isOn ? inbox : undefined,
+        shedder,
       }),
     )
     const runners: Runner[] = []
@@ -205,13 +207,15 @@ export async function startApp(options: AppOptions): Promise<App> {
             enqueue: producer.enqueue,
             gatekeeper,
             bodyLimit: config.bodyLimit,
-            inbox: inbox && inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper }),
+            inbox: inbox.isOn
+              ? inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper })
+              : undefined,
           }),
           dashboard: dashboardRoutes({
             bull,
             gatekeeper,
             checks,
-            inbox: inbox && inboxPages({ redis: reader, key: inbox.key, bull }),
+            inbox: inbox.isOn ? inboxPages({ redis: reader, key: inbox.key, bull }) : undefined,
           }),
           sessions: createSessions(cache, config.keyPrefix, keys.value),
           log,

@@ -27,6 +27,7 @@ export const errorTable = {
     title: 'Store unavailable',
     todo: 'Send it again after Retry-After seconds. Nothing was acknowledged.',
   },
+  shed: { status: 503, title: 'Refused to keep room for others', todo: 'Send it again after Retry-After seconds.' },
   overloaded: { status: 503, title: 'Too much at once', todo: 'Send it again after Retry-After seconds.' },
   'over-quota': { status: 429, title: 'Over the quota', todo: 'Send it again after Retry-After seconds.' },
   'spool-unavailable': {

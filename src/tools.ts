@@ -5,6 +5,7 @@ import { createDeliver, type Deliver, quarantineOf } from './ingest/deliver.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { Inbox } from './jobs/inbox.ts'
 import { Producer } from './jobs/producer.ts'
+import { StoreWatch } from './jobs/store-watch.ts'
 import type { Definitions } from './load.ts'
 import { createLogger } from './observe/log.ts'
 import { createMetrics } from './observe/metrics.ts'
@@ -38,6 +39,9 @@ export async function openTools(config: Config, { queues }: Definitions): Promis
       isTight: () => false,
       log: createLogger({ logLevel: 'silent', logFormat: 'json' }),
     })
+    const metrics = createMetrics()
+    const watch = new StoreWatch({ redis, store: 'queue', watermark: config.memoryWatermark, metrics })
+    await watch.start()
     const producer = new Producer({
       redis,
       queues,
@@ -45,9 +49,10 @@ export async function openTools(config: Config, { queues }: Definitions): Promis
       prefix: config.keyPrefix,
       durability: config.durability,
       ackDeadlineMs: config.ackDeadlineMs,
-      metrics: createMetrics(),
+      metrics,
       inbox: config.inbox.limit > 0 ? inbox : undefined,
-      refusal: () => undefined,
+      // A tool's work is wanted: only a store that is full keeps it back.
+      shedder: { isFull: watch.refusal, isOver: () => undefined },
     })
     await untilReady(redis)
     return {
@@ -57,6 +62,7 @@ export async function openTools(config: Config, { queues }: Definitions): Promis
       redis,
       inboxKey: inbox.key,
       close: async () => {
+        await watch.stop()
         await producer.stop()
         await Promise.all([...bull.values()].map((queue) => queue.close()))
         await disconnect(redis)

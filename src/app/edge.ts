@@ -50,10 +50,13 @@ export async function startEdge(
   // With the spool switched off it drains what is left of it.
   const spool = await run(
     new Spool({
-      dir: join(config.dataDir, 'spool'),
+      // By prefix, because an instance with another one has other queues.
+      dir: join(config.dataDir, 'spool', `of-${config.keyPrefix}`),
       limit: config.spoolLimit,
       log,
-      drain: async (record) => void (await deliver(unpack(record))),
+      drain: async (record) => void (await deliver(unpack(record), { isPromised: true, isRepeat: true })),
+      // With a store that hangs this comes on top of ACK_DEADLINE, and Slack waits three seconds for both.
+      deadlineMs: 500,
       metrics: { count: (outcome, events) => metrics.spoolRecords.inc({ outcome }, events) },
     }),
   )

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { parseDuration } from '../define/duration.ts'
 import { MillraceError, messageOf } from '../errors.ts'
-import { isReplay, replay, replayMark } from '../ingest/replay.ts'
+import { isReplay, isReplayable, replay, replayMark } from '../ingest/replay.ts'
 import { findEvents, type InboxEvent, type InboxFilter, outcomesOf } from '../jobs/inbox-find.ts'
 import type { Tools } from '../tools.ts'
 import { json, whole } from './options.ts'
@@ -77,7 +77,7 @@ export function addReplay(program: Command): void {
         if (ids.length === 0 && Object.values(filter).every((value) => value === undefined))
           return command.error('error: which events? Give ids, or a filter such as --since 1h', { exitCode: 2 })
         const chosen = await choose(tools, ids, filter)
-        const able = chosen.filter(({ isReadable }) => isReadable)
+        const able = chosen.filter(isReplayable)
         if (!options.yes) return tellPlan(chosen, options.json)
         const name = options.mark ?? replayMark(Date.now())
         const done = await replayAll(tools, able, name, options.rate)
@@ -140,7 +140,7 @@ async function replayAll(
 }
 
 function tellPlan(chosen: readonly InboxEvent[], asJson: true | undefined): void {
-  const able = chosen.filter(({ isReadable }) => isReadable)
+  const able = chosen.filter(isReplayable)
   if (asJson) {
     print({ dryRun: true, events: able.map(small), skipped: chosen.length - able.length })
     return
@@ -154,7 +154,7 @@ function tellPlan(chosen: readonly InboxEvent[], asJson: true | undefined): void
 }
 
 function skipped(count: number): string {
-  return count > 0 ? `; ${count} were never understood and stay in quarantine` : ''
+  return count > 0 ? `; ${count} cannot be: never understood, or too large for the inbox` : ''
 }
 
 function withFilter(command: Command): Command {
@@ -189,5 +189,9 @@ function small({ data: _data, raw: _raw, ...event }: InboxEvent) {
 }
 
 function complete({ data, raw, ...event }: InboxEvent) {
-  return { ...event, payload: JSON.parse(data) as unknown, raw: raw?.toString('base64') ?? null }
+  return {
+    ...event,
+    payload: data === null ? null : (JSON.parse(data) as unknown),
+    raw: raw?.toString('base64') ?? null,
+  }
 }

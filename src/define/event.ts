@@ -32,3 +32,15 @@ export type InboxEntry = {
   readonly raw?: Buffer | undefined
   readonly contentType?: string | undefined
 }
+
+/** What storing an event needs to know beside it. */
+export type EventOptions = {
+  /** How long the same event is taken for a repetition, in milliseconds. */
+  readonly windowMs: number
+  /** Of the one job that also enters the event into the inbox. */
+  readonly inbox?: InboxEntry | undefined
+  /** It was acknowledged, or may not be refused: only a store that is full may. */
+  readonly isPromised?: boolean
+  /** It is offered again by ourselves, and a job that is dead stays dead. */
+  readonly isRepeat?: boolean
+}

@@ -35,8 +35,8 @@ export type QueueOptions<S extends AnySchema> = {
   }
   /**
    * How much of the store's memory its unfinished jobs may take, estimated from a sample of them each second. Beyond it
-   * new events wait on disk and new jobs are refused, so that one queue that nobody works on does not fill the store for
-   * all. Default: none.
+   * new events and jobs are answered with 503 (`shed`), so that one queue that nobody works on does not fill the store for
+   * all; Slack's events are stored all the same. Default: none.
    */
   budget?: Size
   /** Jobs with the same key within the time are one job. The time counts from the first. Default: none. */

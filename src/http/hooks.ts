@@ -8,8 +8,10 @@ import type { Metrics } from '../observe/metrics.ts'
 import { BodyReader } from './body.ts'
 import { problemOf } from './problem.ts'
 
-/** Ten of GitHub's largest, or 256 of the usual limit. */
-const bodiesBudget = 256 * 1024 ** 2
+/** Five of GitHub's largest, or 128 of the usual limit. */
+const bodiesBudget = 128 * 1024 ** 2
+/** Parsing one of these takes long enough for others to notice. */
+const largeBytes = 2 * 1024 ** 2
 /** A flood of forgeries must not become a flood of lines. */
 const refusalLogMs = 1_000
 
@@ -30,6 +32,8 @@ export function createHooks({
 }): (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void> {
   const bodies = new BodyReader(bodiesBudget)
   let lastRefusal = 0
+  /** The end of the large request before. */
+  let large: Promise<unknown> = Promise.resolve()
 
   return async (request, response, path) => {
     const source = path.slice('/hooks/'.length).replace(/\/$/, '')
@@ -44,13 +48,19 @@ export function createHooks({
       if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new MillraceError('content-encoding')
       body = await bodies.read(request, limit)
       const began = performance.now()
-      const reply = await receiver.receive({
+      const { length } = body
+      const hook = {
         source,
         body,
         now: now(),
-        header: (name) => single(request.rawHeaders, name),
-        count: (name) => occurrences(request.rawHeaders, name),
-      })
+        header: (name: string) => single(request.rawHeaders, name),
+        count: (name: string) => occurrences(request.rawHeaders, name),
+      }
+      const receive = () => receiver.receive(hook)
+      // Large ones go one after the other, with turns for everybody else between them.
+      const receiving = length > largeBytes ? large.then(receive, receive) : receive()
+      if (length > largeBytes) large = receiving
+      const reply = await receiving
       metrics.eventsReceived.inc({ source: label, outcome: reply.outcome })
       metrics.eventAck.observe({ source: label }, (performance.now() - began) / 1_000)
       answer(response, reply)

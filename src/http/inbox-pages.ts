@@ -58,8 +58,8 @@ function table(found: readonly Shown[]): Html {
 </table>`
 }
 
-export function eventPage({ event, outcomes }: Shown, payload: unknown, caller: Caller): string {
-  const { source, type, tenant, receivedAt, storedAt, isReadable, raw } = event
+export function eventPage({ event, outcomes }: Shown, caller: Caller): string {
+  const { source, type, tenant, receivedAt, storedAt, isReadable, raw, data } = event
   return page(
     event.event,
     html`${banner(caller)}
@@ -69,7 +69,7 @@ export function eventPage({ event, outcomes }: Shown, payload: unknown, caller: 
 <dt>Tenant</dt><dd>${tenant ?? '–'}</dd><dt>Received</dt><dd>${receivedAt}</dd><dt>Stored</dt><dd>${storedAt}</dd>
 <dt>Outcome</dt><dd>${outcomes.map(outcome)}</dd></dl>
 <p class="soft">Again: npm run cli -- replay ${event.event}</p></section>
-<section><h2>Payload</h2><pre>${JSON.stringify(payload, null, 2)}</pre></section>
+<section><h2>Payload</h2><pre>${data === null ? 'too large for the inbox; its job shows it' : JSON.stringify(JSON.parse(data), null, 2)}</pre></section>
 ${raw ? html`<section><h2>As it came</h2><pre>${raw.toString()}</pre></section>` : html``}
 </main>`,
   )
@@ -77,7 +77,7 @@ ${raw ? html`<section><h2>As it came</h2><pre>${raw.toString()}</pre></section>`
 
 function outcome({ queue, job, state }: InboxOutcome): Html {
   const tone =
-    state === 'dead' || state === 'forgotten' ? 'fail' : state === 'completed' || state === 'removed' ? 'ok' : ''
+    state === 'dead' || state === 'absent' ? 'fail' : state === 'completed' || state === 'removed' ? 'ok' : ''
   const isKept = job !== null && state !== 'removed'
   const name = isKept
     ? html`<a href="/dashboard/queues/queue/${encodeURIComponent(queue)}/${encodeURIComponent(job)}">${queue}</a>`

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { MillraceError } from '../errors.ts'
 import type { Deliver } from '../ingest/deliver.ts'
-import { isReplay, replay, replayMark } from '../ingest/replay.ts'
+import { isReplay, isReplayable, replay, replayMark } from '../ingest/replay.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { findEvents, type InboxEvent, type InboxFilter, outcomesOf } from '../jobs/inbox-find.ts'
 import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
@@ -45,7 +45,15 @@ const pageQuery = z.object({
   queue: given,
   cursor: listQuery.shape.cursor,
 })
-const replayBody = z.strictObject({ filter: z.strictObject(filterFields), dryRun: z.boolean().default(true) })
+const replayBody = z.strictObject({
+  filter: z.strictObject(filterFields),
+  dryRun: z.boolean().default(true),
+  /** The same events with the same mark are replayed once. */
+  mark: z
+    .string()
+    .regex(/^[\w-]{1,32}$/)
+    .optional(),
+})
 
 /** /api/inbox and /api/replay. */
 export function inboxRoutes({
@@ -89,7 +97,7 @@ export function inboxRoutes({
       response.json({
         ...shown(event),
         outcomes: await outcomesOf(bull, event),
-        payload: JSON.parse(event.data),
+        payload: event.data === null ? null : JSON.parse(event.data),
         raw: event.raw?.toString('base64') ?? null,
       })
       return
@@ -100,7 +108,7 @@ export function inboxRoutes({
   router.post('/replay', express.json(), async (request, response) => {
     const caller = gatekeeper.require(request)
     requireRole(caller, 'operator')
-    const { filter, dryRun } = parse(replayBody, request.body)
+    const { filter, dryRun, mark } = parse(replayBody, request.body)
     const now = Date.now()
     const events: InboxEvent[] = []
     // What is stored from now on are replays, of which there shall be no end.
@@ -116,9 +124,23 @@ export function inboxRoutes({
     }
     // In the order in which they came.
     events.reverse()
-    const replayable = events.filter(({ isReadable }) => isReadable)
-    if (!dryRun) for (const event of replayable) await replay(deliver, event, replayMark(now), now)
-    response.json({ dryRun, replayed: dryRun ? 0 : replayable.length, events: events.map(shown) })
+    const able = events.filter(isReplayable)
+    const name = mark ?? replayMark(now)
+    let replayed = 0
+    try {
+      if (!dryRun)
+        for (const event of able) {
+          const { duplicate } = await replay(deliver, event, name, now)
+          if (!duplicate) replayed += 1
+        }
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error
+      throw new MillraceError(error.code, `${error.message}; go on with "mark": "${name}", which repeats none`, {
+        cause: error,
+        retryAfter: error.retryAfter ?? 2,
+      })
+    }
+    response.json({ dryRun, mark: name, replayed, events: events.map(shown) })
   })
 
   return router
@@ -154,7 +176,7 @@ export function inboxPages({
     const id = String(request.params.event)
     for await (const event of findEvents(redis, key, { event: id })) {
       const outcomes = await outcomesOf(bull, event)
-      response.send(eventPage({ event, outcomes }, JSON.parse(event.data), response.locals.caller as Caller))
+      response.send(eventPage({ event, outcomes }, response.locals.caller as Caller))
       return
     }
     throw new MillraceError('unknown-event', `there is no event ${JSON.stringify(id.slice(0, 100))}`)
@@ -163,6 +185,19 @@ export function inboxPages({
   return router
 }
 
-function shown({ data: _data, raw: _raw, ...event }: InboxEvent) {
-  return event
+/** Without what is large. Named one by one, because copying the event would decode its payload. */
+function shown({
+  at,
+  event,
+  source,
+  sourceType,
+  type,
+  tenant,
+  receivedAt,
+  storedAt,
+  isReadable,
+  queues,
+  contentType,
+}: InboxEvent) {
+  return { at, event, source, sourceType, type, tenant, receivedAt, storedAt, isReadable, queues, contentType }
 }

@@ -1,18 +1,10 @@
-import type { InboxEntry, SourceEvent } from '../define/event.ts'
+import type { EventOptions, InboxEntry, SourceEvent } from '../define/event.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import type { Enqueued } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import { takes } from '../policy/route.ts'
 import type { Accepted } from './accepted.ts'
-
-/** What storing an event needs to know beside it. */
-export type EventOptions = {
-  /** How long the same event is taken for a repetition, in milliseconds. */
-  readonly windowMs: number
-  /** Of the one job that also enters the event into the inbox. */
-  readonly inbox?: InboxEntry | undefined
-}
 
 export type EnqueueEvent = (queue: AnyQueue, event: SourceEvent, options: EventOptions) => Promise<Enqueued>
 
@@ -23,8 +15,14 @@ export type Delivered = {
   readonly quarantined: string | undefined
 }
 
-/** Stores an accepted request in every queue that takes it. Resolves when all have it durably. Throws `store-unavailable`. */
-export type Deliver = (accepted: Accepted) => Promise<Delivered>
+/**
+ * Stores an accepted request in every queue that takes it. Resolves when all have it durably. Throws `store-unavailable`,
+ * and `shed` when it is not yet promised.
+ */
+export type Deliver = (
+  accepted: Accepted,
+  options?: Pick<EventOptions, 'isPromised' | 'isRepeat'>,
+) => Promise<Delivered>
 
 export function createDeliver({
   queues,
@@ -38,7 +36,7 @@ export function createDeliver({
 }): Deliver {
   const routes = new Map<string, readonly AnyQueue[]>()
 
-  return async (accepted) => {
+  return async (accepted, options) => {
     const { type, json, reason: unreadable } = accepted
     const event = type === undefined || json === undefined ? undefined : eventOf(accepted, type, json)
     const checked = event ? check(queuesFor(event), event) : nothing
@@ -51,7 +49,7 @@ export function createDeliver({
     const windowMs = accepted.dedupeWindowMs
     const inbox = entryOf(accepted, taking)
     const storing = taking.map(([queue, what], i) =>
-      enqueueEvent(queue, what, { windowMs, inbox: i === 0 ? inbox : undefined }),
+      enqueueEvent(queue, what, { ...options, windowMs, inbox: i === 0 ? inbox : undefined }),
     )
     const stored = await Promise.all(storing)
     // All or nothing: with one queue failing it comes again, and the others recognise the repetition.
@@ -90,6 +88,8 @@ function check(queues: readonly AnyQueue[], event: SourceEvent): Checked | Promi
 /** Why the queue cannot take the event; undefined when it can. */
 function misfitOf(queue: AnyQueue, { payload, type }: SourceEvent): string | undefined | Promise<string | undefined> {
   try {
+    // What names the queue's own kind of sameness has to work as well.
+    queue.dedupe?.by(payload)
     const checked = validate(queue.payload, payload, `${type} for '${queue.name}'`)
     return checked instanceof Promise ? checked.then(() => undefined, messageOf) : undefined
   } catch (error) {

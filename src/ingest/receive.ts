@@ -64,7 +64,7 @@ export function createReceiver({
 
   async function keep(source: Source, accepted: Accepted): Promise<HookReply> {
     try {
-      const { duplicate, quarantined } = await deliver(accepted)
+      const { duplicate, quarantined } = await deliver(accepted, { isPromised: source.provider.isNeverRefused })
       const outcome = quarantined !== undefined ? 'quarantined' : duplicate ? 'duplicate' : 'stored'
       return reply(source, accepted.id, duplicate, 'queue', outcome)
     } catch (error) {

@@ -11,9 +11,14 @@ export type Replayable = {
   readonly tenant: string | null
   readonly isReadable: boolean
   readonly windowMs: number
-  /** JSON text. */
-  readonly data: string
+  /** JSON text; null when the inbox does not have it. */
+  readonly data: string | null
   readonly contentType: string | null
+}
+
+/** Whether it can be put through routing again: it was understood, and the inbox has its payload. */
+export function isReplayable({ isReadable, data }: Pick<Replayable, 'isReadable' | 'data'>): boolean {
+  return isReadable && data !== null
 }
 
 /** Whether the event is a replay of another. Providers' own ids hold no `~`. */
@@ -36,6 +41,10 @@ export function replay(deliver: Deliver, found: Replayable, mark: string, now: n
     return Promise.reject(
       new MillraceError('bad-request', `${event} was never understood; it can only be looked at, in quarantine`),
     )
+  if (data === null)
+    return Promise.reject(
+      new MillraceError('bad-request', `${event} was too large for the inbox; retry its job instead`),
+    )
   const accepted: Accepted = {
     source,
     sourceType,
@@ -51,5 +60,5 @@ export function replay(deliver: Deliver, found: Replayable, mark: string, now: n
     payload: JSON.parse(data),
     body: Buffer.from(data),
   }
-  return deliver(accepted)
+  return deliver(accepted, { isPromised: true })
 }

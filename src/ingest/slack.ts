@@ -168,7 +168,7 @@ function aliasOf(
   const { event_ts: time, channel, type, subtype, user, text } = event
   if (typeof time !== 'string' || typeof channel !== 'string' || typeof body.team_id !== 'string') return undefined
   if (!/^\d{10}\.\d{6}$/.test(time) || Math.abs(request.now - Number(time) * 1_000) > aliasWindowMs) return undefined
-  const parts = [body.team_id, channel, time, type, subtype, user, text].map(plain)
+  const parts = [body.api_app_id, body.team_id, channel, time, type, subtype, user, text].map(plain)
   return `same-${hash(parts.join('\n'))}`
 }
 

@@ -65,7 +65,8 @@ export class Batch {
         this.#scheduled = true
         setImmediate(() => void this.#flush())
       }
-      this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs)
+      // One turn later: after a turn that took long, timers come before the answers that have arrived meanwhile.
+      this.#sweeper ??= setInterval(() => setImmediate(() => this.#sweep()), sweepMs)
     })
   }
 

@@ -40,6 +40,11 @@ export function bullJobOptions(queue: AnyQueue) {
   }
 }
 
+/** An event's deduplication id. The dot stands in no source's name, so that no two sources can make the same. */
+export function eventKey(source: string, event: string): string {
+  return `${source}.${event}`
+}
+
 /** BullMQ's word for removing no job at all. */
 export const keepAll = { count: -1 }
 
@@ -53,7 +58,7 @@ export type JobMeta = {
   /** Source name and event id, for jobs that came from outside. */
   readonly source?: string
   readonly event?: string
-  /** The end of a second deduplication key, after `de:<source>-`. */
+  /** A second deduplication id: the end of its key, after `de:`. */
   readonly alias?: string | undefined
   readonly tenant?: string | undefined
 }

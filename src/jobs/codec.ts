@@ -21,11 +21,14 @@ import { Lz4 } from './codec/lz4.ts'
 
 /** A larger one would save no time that could be measured: 72 µs for each mention of 1,036 bytes at the edge, without 74. */
 export const thresholdBytes = 1024
-/** Larger ones are stored as they are. Bounds what a damaged envelope, or a hostile store, could make us allocate. */
+/** Larger ones are stored as they are: compressing would keep everybody else waiting for 10 ms and more. */
+export const largestBytes = 4 * 1024 ** 2
+/** Bounds what a damaged envelope, or a hostile store, could make us allocate. */
 export const maxBytes = 64 * 1024 ** 2
 /** LZ4 cannot expand more than this. */
 const maxExpansion = 255
 const marker = '$millrace'
+const asIs = `{"${marker}":"as-is","data":`
 
 const lz4 = new Lz4(dictionary)
 
@@ -41,14 +44,14 @@ export function encode(json: string | Buffer): string {
     if (text.length < plain.length) return text
   }
   const text = typeof json === 'string' ? json : json.toString()
-  return looksEncoded(text) ? `{"${marker}":"as-is","data":${text}}` : text
+  return looksEncoded(text) ? `${asIs}${text}}` : text
 }
 
 function isWorthwhile(json: string | Buffer): boolean {
   // Counted only where it matters: a character has one byte at least and three at most.
-  const isCertain = typeof json !== 'string' || (json.length > thresholdBytes && json.length * 3 <= maxBytes)
+  const isCertain = typeof json !== 'string' || (json.length > thresholdBytes && json.length * 3 <= largestBytes)
   const bytes = isCertain ? json.length : Buffer.byteLength(json)
-  return bytes > thresholdBytes && bytes <= maxBytes
+  return bytes > thresholdBytes && bytes <= largestBytes
 }
 
 /** The payload of what BullMQ read as a job's data. Throws when it is an envelope of ours that cannot be read. */
@@ -92,9 +95,10 @@ function looksEncoded(json: string): boolean {
 
 /** As {@link decode}, as JSON text: byte by byte what was encoded. */
 export function decodeText(stored: string): string {
+  // Cut out, because numbers of many digits do not survive being parsed and written again.
+  if (stored.startsWith(asIs)) return stored.slice(asIs.length, -1)
   const data: unknown = JSON.parse(stored)
-  if (!isEnvelope(data)) return stored
-  return data[marker] === 'lz4-1' ? unpacked(data) : JSON.stringify(decode(data))
+  return isEnvelope(data) && data[marker] === 'lz4-1' ? unpacked(data) : stored
 }
 
 function unpacked({ bytes, crc, data }: Envelope): string {

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { BullQueue } from './bull.ts'
+import { type BullQueue, eventKey } from './bull.ts'
 import { decodeText } from './codec.ts'
 import type { EntryMeta } from './inbox.ts'
 
@@ -31,8 +31,8 @@ export type InboxEvent = {
   readonly queues: readonly string[]
   /** Deduplication window, in milliseconds. */
   readonly windowMs: number
-  /** JSON text. */
-  readonly data: string
+  /** The payload as JSON text; null when it was too large for the inbox. Decoded when it is asked for. */
+  readonly data: string | null
   /** The body as it came, where the source keeps it. */
   readonly raw: Buffer | null
   readonly contentType: string | null
@@ -41,11 +41,14 @@ export type InboxEvent = {
 export type InboxOutcome = {
   readonly queue: string
   readonly job: string | null
-  /** A state of BullMQ's, `dead`, `removed` (done, and no longer kept) or `forgotten` (dead, and no longer kept). */
+  /**
+   * A state of BullMQ's, `dead`, `removed` (done, and no longer kept), or `absent`: not stored yet, dead and no longer kept,
+   * or older than the window in which repeats are recognised.
+   */
   readonly state: string
 }
 
-const perRead = 200
+const perRead = 50
 
 /** Newest first. Reads the inbox piece by piece for as long as the caller goes on. */
 export async function* findEvents(
@@ -59,7 +62,7 @@ export async function* findEvents(
     const page = await redis.xrevrangeBuffer(key, end, String(filter.since ?? '-'), 'COUNT', perRead)
     for (const [id, fields] of page) {
       const event = eventOf(id.toString(), fields)
-      if (fits(event, filter)) yield event
+      if (event && fits(event, filter)) yield event
     }
     const last = page.at(-1)?.[0]
     if (!last || page.length < perRead) return
@@ -76,26 +79,37 @@ export async function outcomesOf(
     queues.map(async (name) => {
       const queue = bull.get(name)
       if (!queue) return { queue: name, job: null, state: 'unknown queue' }
-      const job = await queue.redis.get(queue.toKey(`de:${source}-${event}`))
-      if (job === null) return { queue: name, job, state: 'forgotten' }
+      const job = await queue.redis.get(queue.toKey(`de:${eventKey(source, event)}`))
+      if (job === null) return { queue: name, job, state: 'absent' }
       const state = await queue.getJobState(job)
       return { queue: name, job, state: state === 'failed' ? 'dead' : state === 'unknown' ? 'removed' : state }
     }),
   )
 }
 
-function eventOf(at: string, fields: readonly Buffer[]): InboxEvent {
+/** Undefined for what is no entry of ours. */
+function eventOf(at: string, fields: readonly Buffer[]): InboxEvent | undefined {
   const values = new Map<string, Buffer>()
   for (let i = 0; i + 1 < fields.length; i += 2) values.set(String(fields[i]), fields[i + 1] as Buffer)
-  const { receivedAt, tenant, contentType, ...meta } = JSON.parse(String(values.get('meta'))) as EntryMeta
+  let entry: EntryMeta
+  try {
+    entry = JSON.parse(String(values.get('meta'))) as EntryMeta
+  } catch {
+    return undefined
+  }
+  const { receivedAt, tenant, contentType, ...meta } = entry
+  const [data, raw] = [values.get('data'), values.get('raw')]
   return {
     at,
     ...meta,
     tenant: tenant ?? null,
     receivedAt: new Date(receivedAt).toISOString(),
     storedAt: new Date(Number(at.split('-')[0])).toISOString(),
-    data: decodeText(values.get('data')?.toString() ?? 'null'),
-    raw: values.get('raw') ?? null,
+    // Most of those that are looked through are not looked at.
+    get data() {
+      return data ? decodeText(data.toString()) : null
+    },
+    raw: raw ? Buffer.from(raw.toString(), 'base64') : null,
     contentType: contentType ?? null,
   }
 }

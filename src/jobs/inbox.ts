@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import type { InboxEntry, SourceEvent } from '../define/event.ts'
 import type { Logger } from '../observe/log.ts'
 import { keys } from '../redis/keys.ts'
-import type { Extras } from './add-script.ts'
+import type { InboxFields } from './add-script.ts'
 import { encode } from './codec.ts'
 
 export type { InboxEntry } from '../define/event.ts'
@@ -10,12 +10,16 @@ export type { InboxEntry } from '../define/event.ts'
 const everyMs = 5_000
 /** What an entry is taken to need until there are some to look at. */
 const firstGuess = 2_048
-/** Streams give memory back by whole nodes, so less than this is no limit at all. */
-const leastEntries = 100
+/** Of fewer the average says little. */
+const enoughEntries = 100
+/** A larger payload is not entered: the event is found, and its job shows it. Bounds what one page of the inbox can take. */
+const maxPayload = 256 * 1024
+/** To give up less is not worth a warning. */
+const leastBytes = 1024 ** 2
 /** Share of the entries that goes when the store is nearly full: the inbox makes room before work is refused. */
 const roomShare = 0.5
 
-/** The small part of an entry; the rest is `data`, the payload as it is stored, and `raw`. */
+/** The small part of an entry; the rest is `data`, the payload as it is stored, and `raw` in base64. */
 export type EntryMeta = {
   readonly source: string
   readonly sourceType: string
@@ -68,14 +72,19 @@ export class Inbox {
     this.#limit = limit
     this.#isTight = isTight
     this.#log = log
-    this.#length = Math.max(leastEntries, Math.floor(limit / firstGuess))
+    this.#length = Math.max(enoughEntries, Math.floor(limit / firstGuess))
   }
 
-  start(): Promise<void> {
+  get isOn(): boolean {
+    return this.#limit > 0
+  }
+
+  /** Switched off, it gives up what there was. */
+  async start(): Promise<void> {
+    if (!this.isOn) return void (await this.#redis.unlink(this.key))
     this.#timer = setInterval(() => {
       this.#round = this.trim().catch((error) => this.#log.warn({ err: error }, 'could not trim the inbox'))
     }, everyMs)
-    return Promise.resolve()
   }
 
   async stop(): Promise<void> {
@@ -93,23 +102,33 @@ export class Inbox {
     { source, sourceType, type, id, tenant, json: own }: SourceEvent,
     { queues, receivedAt, isReadable, json, raw, contentType }: InboxEntry,
     windowMs: number,
-  ): NonNullable<Extras['inbox']> {
-    const meta: EntryMeta = { source, sourceType, type, event: id, tenant, queues, receivedAt, windowMs, isReadable }
+  ): InboxFields {
+    const small: EntryMeta = { source, sourceType, type, event: id, tenant, queues, receivedAt, windowMs, isReadable }
     // One field, because a stream's entry costs by the field.
-    if (json === undefined && !raw) return { meta: JSON.stringify(meta) }
-    const fields = ['data', encode(json ?? own)]
-    return { meta: JSON.stringify({ ...meta, contentType }), fields: raw ? [...fields, 'raw', raw] : fields }
+    if (json === undefined && !raw && own.length <= maxPayload && !this.#isTight())
+      return { meta: JSON.stringify(small) }
+    const meta = JSON.stringify({ ...small, contentType })
+    const isLarge = (json ?? own).length + (raw?.length ?? 0) > maxPayload
+    if (isLarge || this.#isTight()) return { meta, data: '' }
+    return {
+      meta,
+      ...(json === undefined ? {} : { data: encode(json) }),
+      // Redis takes any bytes, but with text alone ioredis is faster.
+      ...(raw ? { raw: raw.toString('base64') } : {}),
+    }
   }
 
   /** Removes what is over age or memory, and half of the rest when the store is nearly full. */
   async trim(now: number = Date.now()): Promise<void> {
-    await this.#redis.xtrim(this.key, 'MINID', '~', String(now - this.#retentionMs))
+    await this.#redis.xtrim(this.key, 'MINID', String(now - this.#retentionMs))
     const [entries, used] = await Promise.all([this.#redis.xlen(this.key), this.#redis.memory('USAGE', this.key)])
-    if (entries >= leastEntries && used)
-      this.#length = Math.max(leastEntries, Math.floor((this.#limit * entries) / used))
-    if (this.#isTight() && entries > leastEntries) {
-      await this.#redis.xtrim(this.key, 'MAXLEN', '~', Math.floor(entries * roomShare))
+    if (!used || entries === 0) return
+    if (entries >= enoughEntries) this.#length = Math.max(1, Math.floor((this.#limit * entries) / used))
+    // Exactly, because some entries are a thousand times as large as others.
+    if (this.#isTight() && used > leastBytes) {
+      await this.#redis.xtrim(this.key, 'MAXLEN', Math.floor(entries * roomShare))
       this.#log.warn({ entries }, 'the queue store is nearly full: half of the inbox was given up')
-    } else if (entries > this.#length) await this.#redis.xtrim(this.key, 'MAXLEN', '~', this.#length)
+    } else if (used > this.#limit)
+      await this.#redis.xtrim(this.key, 'MAXLEN', Math.max(1, Math.floor((this.#limit * entries) / used)))
   }
 }

@@ -82,7 +82,7 @@ for _, id in ipairs(ids) do
     local known = { redis.call('HGET', job, 'deid') or nil }
     local parsed, options = pcall(cjson.decode, redis.call('HGET', job, 'opts') or '')
     local meta = parsed and options.meta
-    if meta and meta.alias then known[#known + 1] = meta.source .. '-' .. meta.alias end
+    if meta and meta.alias then known[#known + 1] = meta.alias end
     for _, dedupe in ipairs(known) do
       local key = ARGV[1] .. 'de:' .. dedupe
       if redis.call('GET', key) == id then redis.call('DEL', key) end

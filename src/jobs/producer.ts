@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
 import { durationMs } from '../define/duration.ts'
-import type { SourceEvent } from '../define/event.ts'
+import type { EventOptions, SourceEvent } from '../define/event.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
@@ -10,10 +10,11 @@ import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { Batch } from './batch.ts'
-import { type BullQueue, bullJobOptions, type JobMeta } from './bull.ts'
+import { type BullQueue, bullJobOptions, eventKey, type JobMeta } from './bull.ts'
 import { encode } from './codec.ts'
-import type { Inbox, InboxEntry } from './inbox.ts'
+import type { Inbox } from './inbox.ts'
 import { createJobIds } from './job-id.ts'
+import type { Shedder } from './shedder.ts'
 
 export type ProducerOptions = {
   readonly redis: Redis
@@ -25,8 +26,8 @@ export type ProducerOptions = {
   readonly metrics: Metrics
   /** Where accepted events are entered; undefined when the inbox is off. */
   readonly inbox?: Inbox | undefined
-  /** Why a job of so many bytes may not be stored now, e.g. memory above the watermark; undefined when it may. */
-  readonly refusal: (queue: string, tenant: string | undefined, bytes: number) => string | undefined
+  /** Says no to new work: above the watermark to all of it, before that to some. */
+  readonly shedder: Pick<Shedder, 'isFull' | 'isOver'>
 }
 
 /** What is the same for all jobs of a queue. */
@@ -91,23 +92,29 @@ export class Producer {
 
   /**
    * Stores a job for an event, once within `windowMs` for each queue. The payload has been checked by the caller.
-   * A duplicate of an event whose job is dead revives that job: whoever sends it again wants it done.
+   * A duplicate of an event whose job is dead revives that job, because whoever sends it again wants it done; not so with
+   * `isRepeat`, when it is we who offer it again. Throws `shed` when the queue is over its budget or the tenant over its part of
+   * a nearly full store, unless the event `isPromised`, and `store-unavailable`.
    */
   readonly enqueueEvent = (
     queue: AnyQueue,
     event: SourceEvent,
-    { windowMs, inbox }: { readonly windowMs: number; readonly inbox?: InboxEntry | undefined },
+    { windowMs, inbox, isPromised = false, isRepeat = false }: EventOptions,
   ): Promise<Enqueued> => {
-    const { source, id, alias, tenant, type, json } = event
-    const refusal = this.#refusal(queue, tenant, json.length)
+    const { source, id, tenant, type, json, payload } = event
+    const refusal = this.#refusal(queue, tenant, json.length, isPromised)
     if (refusal) return Promise.reject(refusal)
     const entry = inbox && this.#options.inbox?.entry(event, inbox, windowMs)
+    // The queue's own word for sameness goes before the provider's second one; the script knows one beside the event's id.
+    const own = dedupeOf(queue, payload, {})
+    const alias = own?.id ?? (event.alias === undefined ? undefined : eventKey(source, event.alias))
     return this.#store(
       queue,
       json,
-      { id: `${source}-${id}`, ttl: windowMs },
+      { id: eventKey(source, id), ttl: windowMs },
       { name: type, meta: { source, event: id, alias, tenant } },
-      { alias: alias === undefined ? undefined : `${source}-${alias}`, inbox: entry },
+      { alias, aliasMs: own?.ttl ?? windowMs, inbox: entry },
+      isRepeat,
     )
   }
 
@@ -117,6 +124,7 @@ export class Producer {
     dedupe: { id: string; ttl: number } | undefined,
     { name, meta }: { name: string; meta: JobMeta },
     extras: Extras = {},
+    isRepeat = false,
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
@@ -136,13 +144,21 @@ export class Producer {
       this.#options.metrics.jobsEnqueued.inc({ queue: queue.name })
       return { id, duplicate: false }
     }
-    await this.#reviveIfDead(queue, id)
+    if (!isRepeat) await this.#reviveIfDead(queue, id)
     return { id, duplicate: true }
   }
 
-  #refusal({ name }: AnyQueue, tenant: string | undefined, bytes: number): MillraceError | undefined {
-    const refusal = this.#options.refusal(name, tenant, bytes)
-    return refusal === undefined ? undefined : new MillraceError('store-unavailable', refusal, { retryAfter: 5 })
+  #refusal(
+    { name }: AnyQueue,
+    tenant: string | undefined,
+    bytes: number,
+    isPromised = false,
+  ): MillraceError | undefined {
+    const { isFull, isOver } = this.#options.shedder
+    const full = isFull()
+    if (full !== undefined) return new MillraceError('store-unavailable', full, { retryAfter: 5 })
+    const over = isPromised ? undefined : isOver(name, tenant, bytes)
+    return over === undefined ? undefined : new MillraceError('shed', over, { retryAfter: 5 })
   }
 
   async #reviveIfDead(queue: AnyQueue, id: string): Promise<void> {
@@ -150,12 +166,23 @@ export class Producer {
     try {
       if ((await this.#options.redis.zscore(failed, id)) === null) return
       const job = await this.#options.bull.get(queue.name)?.getJob(id)
-      await job?.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
+      if (!job) throw new Error('the dead job was just removed')
+      await job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
+      await this.#fsynced()
     } catch (error) {
       // Two copies at once: the other one revived it. Anything else means that nobody may be told "it will be done".
-      if (!/is not in the failed state|Missing key/.test(messageOf(error)))
+      if (!/is not in the failed state/.test(messageOf(error)))
         throw new MillraceError('store-unavailable', 'the store did not answer', { cause: error, retryAfter: 2 })
     }
+  }
+
+  /** With WAITAOF, what was written on the connection of the queues has to be asked for as well. */
+  async #fsynced(): Promise<void> {
+    const { durability, ackDeadlineMs, bull } = this.#options
+    const [any] = bull.values()
+    if (durability !== 'waitaof' || !any) return
+    const [local] = (await any.redis.call('WAITAOF', 1, 0, ackDeadlineMs)) as [number]
+    if (local < 1) throw new Error('the store did not fsync in time')
   }
 }
 

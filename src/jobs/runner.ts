@@ -23,7 +23,7 @@ import { Tidying } from './tidying.ts'
  * lockMs + stalledCheckMs. Longer than a restart of the store, or jobs in hand would run twice after one.
  */
 const lockMs = 30_000
-const stalledCheckMs = 10_000
+const stalledCheckMs = 5_000
 /** A job that was in hand of two processes that died may be what kills them; the third death buries it. */
 const maxStalls = 2
 /** A store that refuses writes is asked again after this. BullMQ would ask without any pause: 9,000 errors a second. */

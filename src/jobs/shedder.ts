@@ -53,17 +53,20 @@ export class Shedder {
     return Promise.resolve()
   }
 
-  /** Why a job of `bytes` may not be stored now; undefined when it may, and then it counts as the tenant's. */
-  readonly refusal = (
+  /** Why nothing at all may be stored now; undefined when it may. */
+  readonly isFull = (): string | undefined => this.#watch.refusal()
+
+  /** Why this one may not; undefined when it may, and then its bytes count as the tenant's. */
+  readonly isOver = (
     queue: string,
     tenant: string | undefined,
     bytes: number,
-    now = Date.now(),
+    now: number = Date.now(),
   ): string | undefined => {
-    const refusal = this.#watch.refusal() ?? this.#over.get(queue)
-    if (refusal !== undefined || tenant === undefined) return refusal
+    const over = this.#over.get(queue)
+    if (over !== undefined || tenant === undefined) return over
     if (this.#watch.isTight() && this.#load.isHeavy(tenant, now))
-      return `the queue store is nearly full, and this tenant sends more than its part`
+      return 'the queue store is nearly full, and this tenant sends more than its part'
     this.#load.add(tenant, bytes, now)
     return undefined
   }

@@ -128,9 +128,9 @@ function sourcesCheck({ sources, dataDir }: Config): Check {
 }
 
 /** By the files alone: which process they belong to, and whether it drains them, `/readyz` tells. */
-async function spoolCheck({ dataDir, spoolLimit }: Config): Promise<Check> {
+async function spoolCheck({ dataDir, keyPrefix, spoolLimit }: Config): Promise<Check> {
   const name = 'spool'
-  const dir = join(dataDir, 'spool')
+  const dir = join(dataDir, 'spool', `of-${keyPrefix}`)
   const files = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => [])
   let [waiting, damaged] = [0, 0]
   for (const file of files) {

@@ -90,7 +90,7 @@ function ourWay(stage: Stage, store: TestRedis): Way {
     durability: 'always',
     ackDeadlineMs: 10_000,
     metrics: createMetrics(),
-    refusal: () => undefined,
+    shedder: { isFull: () => undefined, isOver: () => undefined },
   })
   stage.atEnd(async () => redis.disconnect())
   return {

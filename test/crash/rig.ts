@@ -108,7 +108,7 @@ export class Rig {
     const jobs: (string | null)[] = []
     for (let first = 0; first < events.length; first += perCall)
       jobs.push(
-        ...(await this.redis.mget(events.slice(first, first + perCall).map((event) => key(`de:slack-${event}`)))),
+        ...(await this.redis.mget(events.slice(first, first + perCall).map((event) => key(`de:slack.${event}`)))),
       )
     return jobs
   }

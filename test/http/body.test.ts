@@ -54,3 +54,18 @@ it('holds nothing of what was refused or broke off', async () => {
   for (let i = 0; i < 3; i += 1) expect(await send(11 * mb).catch(() => 'too-large')).toBe('too-large')
   await until(async () => (await send(1.9 * mb)) === 'taken', 'there is room again', 5_000)
 })
+
+it('takes no more memory for many small pieces than for one', async () => {
+  const pieces = 300_000
+  const talk = talkTo(url)
+  talk.send(rawRequest('POST', '/', { 'Transfer-Encoding': 'chunked' }))
+  const before = process.memoryUsage()
+  for (let sent = 0; sent < pieces; sent += 10_000) talk.send('1\r\nx\r\n'.repeat(10_000))
+  talk.send('0\r\n\r\n')
+  expect(await talk.hears(/taken/)).toContain('200 OK')
+  talk.hangUp()
+  const [body] = held
+  expect(body?.length).toBe(pieces)
+  expect(body?.buffer.byteLength).toBeLessThan(4 * pieces)
+  expect(process.memoryUsage().arrayBuffers - before.arrayBuffers).toBeLessThan(20 * mb)
+})

@@ -36,7 +36,7 @@ async function startMentions(
   return { app, runs, mentions }
 }
 
-const windowOf = (app: TestApp, event: string) => redis.client.pttl(`${app.prefix}:mentions:de:slack-${event}`)
+const windowOf = (app: TestApp, event: string) => redis.client.pttl(`${app.prefix}:mentions:de:slack.${event}`)
 
 describe('500 copies of one event at once', () => {
   it('are 500 times 200 and one job', async () => {

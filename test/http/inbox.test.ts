@@ -141,4 +141,17 @@ describe('replay', () => {
     expect((await replay({ event: id }, false)).body).toMatchObject({ replayed: 0, events: [{ event: id }] })
     expect((await replay({ evnt: id })).status).toBe(400)
   })
+
+  it('repeats nothing under the same mark', async () => {
+    const { id } = await send()
+    const again = async () =>
+      (
+        await ask<{ mark: string; replayed: number }>('replay', {
+          method: 'POST',
+          body: JSON.stringify({ filter: { event: id }, dryRun: false, mark: 'fix-7' }),
+        })
+      ).body
+    expect(await again()).toMatchObject({ mark: 'fix-7', replayed: 1 })
+    expect(await again()).toMatchObject({ mark: 'fix-7', replayed: 0 })
+  })
 })

@@ -3,7 +3,15 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { dictionary } from '../../src/jobs/codec/dictionary.ts'
 import { Lz4 } from '../../src/jobs/codec/lz4.ts'
-import { decode, decodeOrStored, encode, maxBytes, thresholdBytes } from '../../src/jobs/codec.ts'
+import {
+  decode,
+  decodeOrStored,
+  decodeText,
+  encode,
+  largestBytes,
+  maxBytes,
+  thresholdBytes,
+} from '../../src/jobs/codec.ts'
 import { githubPayloads } from '../harness/github.ts'
 
 /* What is stored, and that it comes back. */
@@ -86,9 +94,9 @@ describe('what is compressed', () => {
   })
 
   it('ends where it could not be read back', () => {
-    const json = JSON.stringify('a'.repeat(maxBytes - 1))
+    const json = JSON.stringify('a'.repeat(largestBytes - 1))
     expect(encode(json) === json).toBe(true)
-    expect(codecOf(JSON.stringify('a'.repeat(maxBytes - 2)))).toBe('lz4-1')
+    expect(codecOf(JSON.stringify('a'.repeat(largestBytes - 2)))).toBe('lz4-1')
   })
 
   it('is only what gets smaller by it', () => {
@@ -239,4 +247,10 @@ describe('the stored form', () => {
       decode({ $millrace: 'lz4-1', bytes: 61, crc: 2038187271, data: 'D7khDABaAEBzL25vQRYDmQawZXJzIiwibiI6MX0=' }),
     ).toEqual({ url: 'https://api.github.com/users/nobody/followers', n: 1 })
   })
+})
+
+it('gives the text back byte by byte, also where numbers have more digits than JSON.parse keeps', () => {
+  const look = '{"$millrace":"mine","n":12345678901234567890, "x": 1.0}'
+  for (const json of [look, `{"n":12345678901234567890,"long":"${long}"}`, '{ "short": 1.50 }'])
+    expect(decodeText(encode(json))).toBe(json)
 })
