@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import quarantine from '../../queues/quarantine.ts'
@@ -95,7 +95,7 @@ describe('the drain', () => {
       }),
     ]
     await start([idle, quick], workers)
-    const big = JSON.stringify({ order: Buffer.alloc(700_000, Math.random().toString(36)).toString('base64') })
+    const big = JSON.stringify({ order: randomBytes(600_000).toString('base64') })
     await sent('shop', freshId(), big)
     await sent('shop', freshId(), big.replace('order', 'other'))
     const before = await until(async () => {
