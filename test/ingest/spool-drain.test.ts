@@ -1,5 +1,5 @@
-import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { MillraceError } from '../../src/errors.ts'
 import { createSink, createSpools, segmentsIn, soon } from '../harness/spool.ts'
@@ -29,6 +29,22 @@ describe('drain', () => {
     await until(() => segmentsIn(dir).length === 0, 'the segments are removed')
     await until(() => !spool.stats().draining, 'it rests')
     expect(spool.stats()).toEqual({ events: 0, bytes: 0, limit: 64 * 1024 ** 2, oldestAgeMs: 0, draining: false })
+  })
+
+  it('acknowledges nothing more where it only looked dead and its folder was taken, until it has another', async () => {
+    const dir = folder()
+    const [theirs, ours] = [createSink(), createSink()]
+    theirs.isAway = true
+    const owner = open({ dir, drain: theirs.drain })
+    await owner.start()
+    await Promise.all(records(ids(3)).map((record) => owner.append(record)))
+    for (const file of readdirSync(dir, { recursive: true }) as string[])
+      if (basename(file) === 's') rmSync(join(dir, file))
+    const adopter = open({ dir, drain: ours.drain, adoptMs: 20 })
+    await adopter.start()
+    await until(() => ours.taken.length === 3, 'its records are handed over')
+    await expect(owner.append(Buffer.from('r3'))).rejects.toMatchObject({ code: 'spool-unavailable' })
+    expect(ours.taken).toEqual(ids(3))
   })
 
   it('tries again by itself, with one record as long as the store is away', async () => {

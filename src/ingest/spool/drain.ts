@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MillraceError, messageOf } from '../../errors.ts'
 import type { Logger } from '../../observe/log.ts'
@@ -88,6 +88,9 @@ export class Drain {
         const { window, ending } = await nextWindow(entries)
         if (!(await this.#handOver(segment, window))) return
         if (ending) {
+          // An owner that only looked dead may write on until it notices. What it has acknowledged goes out as well.
+          const grown = segment.exact ? 0 : (await stat(segment.path)).size - segment.bytes
+          if (grown > 0) return shelf.grow(segment, 0, grown)
           if (!this.#spoiled.has(segment)) this.trouble = undefined
           await this.#finish(segment, ending)
           return shelf.remove(segment)
