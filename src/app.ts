@@ -1,6 +1,6 @@
 import { type Edge, startEdge } from './app/edge.ts'
 import { settingsOf, withoutWorker, workersOf } from './app/workers.ts'
-import type { Config, StoreAddress } from './config.ts'
+import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
 import { apiRoutes } from './http/api.ts'
 import { Gatekeeper } from './http/auth.ts'
@@ -58,7 +58,7 @@ export type App = {
   readonly bull: ReadonlyMap<string, BullQueue>
   readonly url: string | undefined
   readonly keys: Generated<unknown>
-  readonly sources: Generated<unknown>
+  readonly sources: Generated<readonly SourceConfig[]>
   stop(deadline: number): Promise<void>
 }
 

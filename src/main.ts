@@ -4,6 +4,7 @@ import { ConfigError, describeStore, loadConfig } from './config.ts'
 import { MillraceError, messageOf } from './errors.ts'
 import { loadDefinitions } from './load.ts'
 import { createLogger } from './observe/log.ts'
+import { makeDataDir } from './ops/first-start.ts'
 
 /*
  * config → definitions → app.start → signals → app.stop(deadline).
@@ -26,6 +27,7 @@ const sameSignalMs = 1_000
 async function main(): Promise<void> {
   const flags = readFlags()
   const config = loadConfig(undefined, flags)
+  makeDataDir(config)
   const definitions = await loadDefinitions()
   const log = createLogger(config)
   for (const line of definitions.ignored) log.warn(line)
@@ -72,15 +74,30 @@ async function main(): Promise<void> {
 
 /** For the person who started it: where to look, how to get in, what to try. Not a log line, so that it can be copied. */
 function announce({ url, keys, sources }: App): void {
-  const lines = ['', `  Dashboard     ${url}/dashboard`, `  Slack events  ${url}/hooks/slack`]
+  const names = sources.value.map(({ name }) => name)
+  const lines = ['', `  Dashboard     ${url}/dashboard`]
+  if (names.includes('slack')) lines.push(`  Slack events  ${url}/hooks/slack`)
+  const others = names.filter((name) => name !== 'slack')
+  if (others.length > 0) lines.push(`  And           ${others.map((name) => `/hooks/${name}`).join(' ')}`)
   if (keys.made) lines.push(`  Admin key     ${keys.made}`, `                (shown this once; kept in ${keys.file})`)
   else if (keys.isOurs) lines.push(`  Admin key     in ${keys.file}`)
   if (sources.made)
     lines.push(
       '',
-      `  No SLACK_SIGNING_SECRET is set: a local one was made in ${sources.file}. Slack itself needs yours.`,
+      `  No SLACK_SIGNING_SECRET is set: a local one was made in ${sources.file}, and others for the other providers.`,
+      '  Slack itself needs yours.',
     )
-  lines.push('', '  Try it        npm run cli -- send slack app_mention', '')
+  const first = sources.value[0]
+  const example = {
+    slack: 'app_mention',
+    github: 'push',
+    stripe: 'invoice.paid',
+    standard: 'contact.created',
+    hmac: 'order.paid',
+  }
+  const to = first && first.name !== first.type ? ` --source ${first.name}` : ''
+  if (first) lines.push('', `  Try it        npm run cli -- send ${first.type} ${example[first.type]}${to}`)
+  lines.push('')
   process.stderr.write(`${lines.join('\n')}\n`)
 }
 

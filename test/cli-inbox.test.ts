@@ -50,9 +50,11 @@ it('replays only with --yes, once for a mark, and never a replay by accident', a
   expect(plan.output).toMatch(/1 +github:issues\.opened\n.*\n1 would be replayed; do it with --yes\n$/)
   expect(await json<unknown[]>('inbox', '--type', 'issues.opened')).toHaveLength(1)
 
-  expect((await cli('replay', '--type', 'issues.*', '--yes', '--mark', 'fix-1')).output).toBe('1 replayed\n')
+  expect((await cli('replay', '--type', 'issues.*', '--yes', '--mark', 'fix-1')).output).toBe(
+    '1 replayed; mark: fix-1\n',
+  )
   expect((await cli('replay', id, '--yes', '--mark', 'fix-1')).output).toBe(
-    '0 replayed; 1 were already, under the mark fix-1\n',
+    '0 replayed; 1 were already, under the mark fix-1; mark: fix-1\n',
   )
   const events = await json<Found[]>('inbox', '--type', 'issues.opened')
   expect(events.map(({ event }) => event)).toEqual([`${id}~fix-1`, id])

@@ -56,7 +56,9 @@ describe('slack', () => {
 
   it('says where to see it', async () => {
     const { output } = await cli('send', 'slack', 'message')
-    expect(output).toMatch(/^200 {2}Ev\w+ {2}[\d.]+ ms {2}stored in the queue\nSee it: http:\S+\/dashboard\/queues\n$/)
+    expect(output).toMatch(
+      /^200 {2}Ev\w+ {2}[\d.]+ ms {2}stored in the queue\nSee it: http:\S+\/dashboard\/inbox\/Ev\w+\n$/,
+    )
   })
 })
 

@@ -213,3 +213,9 @@ function oldRedis(version: string): Promise<Server> {
   }).listen(0, '127.0.0.1')
   return once(server, 'listening').then(() => server)
 }
+
+it.each(['/proc/millrace', '/etc/passwd/millrace'])('stops at once where DATA_DIR cannot be: %s', async (dir) => {
+  const run = runMillrace({ DATA_DIR: dir, REDIS_URL: redis.url })
+  expect(await run.ended).toBe(78)
+  expect(run.output().trim().split('\n')).toEqual([expect.stringContaining(`DATA_DIR="${dir}": cannot be used: `)])
+})

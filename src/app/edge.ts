@@ -7,6 +7,7 @@ import { createHooks } from '../http/hooks.ts'
 import type { Hooks } from '../http/server.ts'
 import { unpack } from '../ingest/accepted.ts'
 import { createDeliver, type Deliver, type EnqueueEvent, quarantineOf } from '../ingest/deliver.ts'
+import { Outage } from '../ingest/outage.ts'
 import { Quotas } from '../ingest/quota.ts'
 import { createReceiver } from '../ingest/receive.ts'
 import { Sources } from '../ingest/sources.ts'
@@ -47,8 +48,9 @@ export async function startEdge(
 ): Promise<Edge> {
   const sources = await run(new Sources({ sources: configs, file: config.sourcesFile, log }))
   const deliver = createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent })
+  const outage = new Outage({ log, waiting: () => spool.stats().events })
   // With the spool switched off it drains what is left of it.
-  const spool = await run(
+  const spool: Spool = await run(
     new Spool({
       // By prefix, because an instance with another one has other queues.
       dir: join(config.dataDir, 'spool', `of-${config.keyPrefix}`),
@@ -57,7 +59,12 @@ export async function startEdge(
       drain: async (record) => void (await deliver(unpack(record), { isPromised: true, isRepeat: true })),
       // With a store that hangs this comes on top of ACK_DEADLINE, and Slack waits three seconds for both.
       deadlineMs: 500,
-      metrics: { count: (outcome, events) => metrics.spoolRecords.inc({ outcome }, events) },
+      metrics: {
+        count: (outcome, events) => {
+          metrics.spoolRecords.inc({ outcome }, events)
+          outage.count(outcome, events)
+        },
+      },
     }),
   )
   const receiver = createReceiver({

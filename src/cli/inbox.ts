@@ -84,7 +84,7 @@ export function addReplay(program: Command): void {
         const [again, left] = [able.length - done.length, chosen.length - able.length]
         if (options.json) return print({ mark: name, replayed: done.map(small), repeated: again, skipped: left })
         const known = again > 0 ? `; ${again} were already, under the mark ${name}` : ''
-        console.log(`${done.length} replayed${known}${skipped(left)}`)
+        console.log(`${done.length} replayed${known}${skipped(left)}; mark: ${name}`)
       }),
     )
 }

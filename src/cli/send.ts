@@ -86,7 +86,9 @@ export function addSend(program: Command): void {
       const [first] = sent
       if (first && sent.length === 1 && !options.json)
         console.log(
-          first.stored === null ? describeSent(first) : `${describeSent(first)}\nSee it: ${url}/dashboard/queues`,
+          first.stored === null
+            ? describeSent(first)
+            : `${describeSent(first)}\nSee it: ${url}/dashboard/inbox/${encodeURIComponent(first.id)}`,
         )
     })
 }

@@ -6,6 +6,8 @@ import { outcomeOf, type Sent } from '../ops/send.ts'
 export function describeSent(one: Sent): string {
   const { status, id, ms, stored, duplicate } = one
   if (stored === null) return `${status}  answered in ${ms} ms, and not stored: it is a handshake`
+  if (one.quarantined)
+    return `${status}  ${id}  ${ms} ms  kept in quarantine: it could not be read, or no queue takes it`
   return `${status}  ${id}  ${ms} ms  ${duplicate ? 'was' : 'stored'} in the ${stored}${duplicate ? ' already' : ''}`
 }
 

@@ -11,7 +11,13 @@ import type { SendOptions } from '../ops/send.ts'
 export function signerOf(type: SampleProvider, sources: readonly SourceConfig[], name: string): SendOptions['sign'] {
   const source = sources.find((candidate) => candidate.name === name)
   const secret = source?.secrets[0]
-  if (!source || secret === undefined) throw new MillraceError('unknown-source', `there is no source '${name}'`)
+  if (!source || secret === undefined) {
+    const known = sources.map((one) => `${one.name} (${one.type})`).join(', ')
+    throw new MillraceError(
+      'unknown-source',
+      `there is no source '${name}'; there are ${known}. Choose one with --source`,
+    )
+  }
   if (source.type !== type)
     throw new MillraceError('unknown-source', `source '${name}' is of type ${source.type}, not ${type}`)
   const provider = providerOf(source)

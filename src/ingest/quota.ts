@@ -44,9 +44,8 @@ export class Quotas {
   async take(source: Source, tenant: string | undefined): Promise<void> {
     // The tenant's first: what is refused to one tenant must not use up what the source has for the others.
     const counts = [
-      ...(tenant === undefined
-        ? []
-        : this.#of('tenant', source.tenantQuota).map((rule) => ({ rule, key: `${source.name}:${tenant}` }))),
+      // Events that belong to nobody are one tenant's together, or a quota for each would bound none of them.
+      ...this.#of('tenant', source.tenantQuota).map((rule) => ({ rule, key: `${source.name}:${tenant ?? ''}` })),
       ...this.#of('source', source.quota).map((rule) => ({ rule, key: source.name })),
     ]
     for (const { rule, key } of counts) {

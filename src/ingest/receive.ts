@@ -77,7 +77,12 @@ export function createReceiver({
 }
 
 function reply(source: Source, id: string, duplicate: boolean, stored: 'queue' | 'spool', outcome: string): HookReply {
-  const headers = { 'Millrace-Event': id, 'Millrace-Duplicate': String(duplicate), 'Millrace-Stored': stored }
+  const headers: Record<string, string> = {
+    'Millrace-Event': id,
+    'Millrace-Duplicate': String(duplicate),
+    'Millrace-Stored': stored,
+  }
+  if (outcome === 'quarantined') headers['Millrace-Quarantined'] = 'true'
   return source.provider.isSilent
     ? { status: 200, headers, body: '', outcome }
     : {

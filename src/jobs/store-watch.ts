@@ -4,6 +4,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { readFacts, type StoreFacts } from '../redis/store.ts'
 
 const everyMs = 1_000
+const silentMs = 1_000
 /** Of the watermark. */
 const tightShare = 0.9
 
@@ -65,6 +66,10 @@ export class StoreWatch {
 
   /** Asks the store now. */
   async look(): Promise<void> {
+    // A store that hangs says nothing for as long as the connection has patience; nobody should wait for that to know.
+    const silent = setTimeout(() => {
+      this.#error = 'the store does not answer'
+    }, silentMs)
     try {
       this.#facts = await readFacts(this.#redis)
       this.#error = undefined
@@ -73,6 +78,8 @@ export class StoreWatch {
       const why = messageOf(error)
       // ioredis' own words are about its options.
       this.#error = /max retries|timed out|closed|writeable/i.test(why) ? 'the store does not answer' : why
+    } finally {
+      clearTimeout(silent)
     }
   }
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { type ApiKeyConfig, type Config, hashKey, type SourceConfig } from '../config.ts'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type ApiKeyConfig, type Config, ConfigError, hashKey, type SourceConfig } from '../config.ts'
+import { messageOf } from '../errors.ts'
 
 /*
  * Secrets that are made once, in DATA_DIR, so that a first start works with nothing configured. Whoever sets API_KEYS or
@@ -15,6 +16,24 @@ export type Generated<T> = {
   /** Whether it is the one of this DATA_DIR, and not configured. */
   readonly isOurs: boolean
   readonly file: string
+}
+
+/**
+ * Makes DATA_DIR where it is not there. Throws ConfigError. Level by level, because Node's own recursive mkdir turns round and
+ * round for ever where a file system has its own mind, such as /proc.
+ */
+export function makeDataDir({ dataDir }: Config): void {
+  const missing: string[] = []
+  for (let dir = dataDir; !existsSync(dir); dir = dirname(dir)) missing.unshift(dir)
+  try {
+    for (const dir of missing) mkdirSync(dir, { mode: 0o700 })
+    accessSync(dataDir, constants.W_OK | constants.X_OK)
+    if (!statSync(dataDir).isDirectory()) throw new Error('it is no folder')
+  } catch (error) {
+    // Of two processes that start at once the other one made it.
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
+    throw new ConfigError([`DATA_DIR=${JSON.stringify(dataDir)}: cannot be used: ${messageOf(error)}`])
+  }
 }
 
 /** The keys that are configured, or the one admin key of this DATA_DIR. */

@@ -99,7 +99,7 @@ export function spoolCheck({ events, bytes, limit, oldestAgeMs, draining, troubl
   if (limit === 0) return { name, state: events > 0 ? 'warn' : 'ok', detail: `off${events > 0 ? `; ${waiting}` : ''}` }
   if (bytes > limit * nearlyFull)
     return { name, state: 'warn', detail: `${waiting}; ${mb(bytes)} of ${mb(limit)} are in use` }
-  return { name, state: events > 0 ? 'warn' : 'ok', detail: `${waiting}, of ${mb(limit)}` }
+  return { name, state: events > 0 ? 'warn' : 'ok', detail: `${waiting} (room for ${mb(limit)})` }
 }
 
 function memoryDetail(watch: StoreWatch, maxMemory: number): string {

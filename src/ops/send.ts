@@ -31,6 +31,8 @@ export type Sent = {
   readonly status: number
   readonly duplicate: boolean
   readonly stored: string | null
+  /** No queue takes it, or it could not be read. */
+  readonly quarantined: boolean
   readonly ms: number
   readonly error: string | null
 }
@@ -99,29 +101,38 @@ async function sendOne({ url, source, sign, tamper = false }: SendOptions, { sam
       status: response.status,
       duplicate: response.headers.get('millrace-duplicate') === 'true',
       stored: response.headers.get('millrace-stored'),
+      quarantined: response.headers.get('millrace-quarantined') === 'true',
       ms: ms(),
       error: response.ok ? null : problemText(text),
     }
   } catch (error) {
     const cause = error instanceof Error && error.cause ? error.cause : error
-    return { id: sample.id, status: 0, duplicate: false, stored: null, ms: ms(), error: messageOf(cause) }
+    return {
+      id: sample.id,
+      status: 0,
+      duplicate: false,
+      stored: null,
+      quarantined: false,
+      ms: ms(),
+      error: messageOf(cause),
+    }
   }
 }
 
 /** What became of it, in one word; `401` and the like for what was refused. */
-export function outcomeOf({ status, duplicate, stored }: Sent): string {
+export function outcomeOf({ status, duplicate, stored, quarantined }: Sent): string {
   if (status === 0) return 'no answer'
   if (status < 200 || status > 299) return `refused ${status}`
   if (duplicate) return 'duplicate'
   // Handshakes are answered and not kept.
   if (stored === null) return 'answered'
-  return stored === 'spool' ? 'spooled' : 'stored'
+  return quarantined ? 'quarantined' : stored === 'spool' ? 'spooled' : 'stored'
 }
 
 function problemText(text: string): string {
   try {
     const { title, detail, todo } = JSON.parse(text) as { title?: string; detail?: string; todo?: string }
-    return [detail ?? title, todo].filter(Boolean).join(' ')
+    return [detail ?? title, todo].filter(Boolean).join('. ')
   } catch {
     return text.slice(0, 200)
   }

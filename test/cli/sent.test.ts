@@ -2,7 +2,15 @@ import { expect, it } from 'vitest'
 import { describeSent, summarize } from '../../src/cli/sent.ts'
 import type { Sent } from '../../src/ops/send.ts'
 
-const stored: Sent = { id: 'Ev1', status: 200, duplicate: false, stored: 'queue', ms: 4, error: null }
+const stored: Sent = {
+  id: 'Ev1',
+  status: 200,
+  duplicate: false,
+  stored: 'queue',
+  quarantined: false,
+  ms: 4,
+  error: null,
+}
 
 it('sums up: outcomes, the most frequent first, percentiles by nearest rank, and how the times are spread', () => {
   const sent = Array.from({ length: 100 }, (_, i): Sent => ({ ...stored, ms: i < 90 ? 3 : i < 99 ? 40 : 1_200.5 }))

@@ -105,7 +105,7 @@ describe('the drain', () => {
     expect(before).toMatchObject({ code: 'shed' })
     await app.bull.get('idle')?.drain()
     await until(async () => (await send('shop', freshId(), '{"n":1}')).status === 202, 'there is room')
-    await until(async () => (await app.bull.get('quick')?.getWaitingCount()) === 0, 'all have run')
+    await until(async () => (await jobsOf(app, 'quick', ['waiting', 'active'])).length === 0, 'all have run')
 
     await redis.kill()
     const ids = Array.from({ length: 5 }, () => freshId())

@@ -152,11 +152,12 @@ it('counts up to the end', async () => {
 it.each([
   [{ status: 202, duplicate: false, stored: 'queue' }, 'stored'],
   [{ status: 200, duplicate: false, stored: 'spool' }, 'spooled'],
+  [{ status: 202, duplicate: false, stored: 'queue', quarantined: true }, 'quarantined'],
   [{ status: 202, duplicate: true, stored: 'queue' }, 'duplicate'],
   [{ status: 200, duplicate: false, stored: null }, 'answered'],
   [{ status: 401, duplicate: false, stored: null }, 'refused 401'],
   [{ status: 503, duplicate: false, stored: null }, 'refused 503'],
   [{ status: 0, duplicate: false, stored: null }, 'no answer'],
 ])('calls %j %s', (sent, outcome) => {
-  expect(outcomeOf({ id: 'x', ms: 1, error: null, ...sent })).toBe(outcome)
+  expect(outcomeOf({ id: 'x', ms: 1, error: null, quarantined: false, ...sent })).toBe(outcome)
 })
