@@ -58,7 +58,7 @@ export async function startEdge(
       log,
       drain: async (record) => void (await deliver(unpack(record), { isPromised: true, isRepeat: true })),
       // With a store that hangs this comes on top of ACK_DEADLINE, and Slack waits three seconds for both.
-      deadlineMs: 500,
+      deadlineMs: 1_000,
       metrics: {
         count: (outcome, events) => {
           metrics.spoolRecords.inc({ outcome }, events)
