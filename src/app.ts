@@ -190,6 +190,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         sources: sources.value,
         queues,
         enqueueEvent: producer.enqueueEvent,
+        revive: producer.revive,
         // Of its own, because it gives up sooner than others: a cache store that hangs must hold no acknowledgement.
         quotas: await open(stores.address('cache'), 'producer', quotaTimeoutMs),
         metrics,

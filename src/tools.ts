@@ -58,7 +58,12 @@ export async function openTools(config: Config, { queues }: Definitions): Promis
     return {
       bull,
       enqueue: producer.enqueue,
-      deliver: createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent: producer.enqueueEvent }),
+      deliver: createDeliver({
+        queues,
+        quarantine: quarantineOf(queues),
+        enqueueEvent: producer.enqueueEvent,
+        revive: producer.revive,
+      }),
       redis,
       inboxKey: inbox.key,
       close: async () => {

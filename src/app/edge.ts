@@ -6,7 +6,7 @@ import type { AnyQueue } from '../define/queue.ts'
 import { createHooks } from '../http/hooks.ts'
 import type { Hooks } from '../http/server.ts'
 import { unpack } from '../ingest/accepted.ts'
-import { createDeliver, type Deliver, type EnqueueEvent, quarantineOf } from '../ingest/deliver.ts'
+import { createDeliver, type Deliver, type EnqueueEvent, quarantineOf, type Revive } from '../ingest/deliver.ts'
 import { Outage } from '../ingest/outage.ts'
 import { Quotas } from '../ingest/quota.ts'
 import { createReceiver } from '../ingest/receive.ts'
@@ -30,6 +30,7 @@ export async function startEdge(
     sources: configs,
     queues,
     enqueueEvent,
+    revive,
     quotas,
     metrics,
     log,
@@ -39,6 +40,7 @@ export async function startEdge(
     sources: readonly SourceConfig[]
     queues: readonly AnyQueue[]
     enqueueEvent: EnqueueEvent
+    revive: Revive
     /** Connection on which quotas are counted. */
     quotas: Redis
     metrics: Metrics
@@ -47,7 +49,7 @@ export async function startEdge(
   },
 ): Promise<Edge> {
   const sources = await run(new Sources({ sources: configs, file: config.sourcesFile, log }))
-  const deliver = createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent })
+  const deliver = createDeliver({ queues, quarantine: quarantineOf(queues), enqueueEvent, revive })
   const outage = new Outage({ log, waiting: () => spool.stats().events })
   // With the spool switched off it drains what is left of it.
   const spool: Spool = await run(
@@ -56,7 +58,7 @@ export async function startEdge(
       dir: join(config.dataDir, 'spool', `of-${config.keyPrefix}`),
       limit: config.spoolLimit,
       log,
-      drain: async (record) => void (await deliver(unpack(record), { isPromised: true, isRepeat: true })),
+      drain: async (record) => void (await deliver(unpack(record), { isPromised: true })),
       // With a store that hangs this comes on top of ACK_DEADLINE, and Slack waits three seconds for both.
       deadlineMs: 1_000,
       metrics: {

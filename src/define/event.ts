@@ -41,6 +41,4 @@ export type EventOptions = {
   readonly inbox?: InboxEntry | undefined
   /** It was acknowledged, or may not be refused: only a store that is full may. */
   readonly isPromised?: boolean
-  /** It is offered again by ourselves, and a job that is dead stays dead. */
-  readonly isRepeat?: boolean
 }

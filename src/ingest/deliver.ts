@@ -8,6 +8,9 @@ import type { Accepted } from './accepted.ts'
 
 export type EnqueueEvent = (queue: AnyQueue, event: SourceEvent, options: EventOptions) => Promise<Enqueued>
 
+/** Runs a job again if it is dead. Throws `store-unavailable`. */
+export type Revive = (queue: AnyQueue, id: string) => Promise<void>
+
 export type Delivered = {
   /** Every queue that takes it had it already. */
   readonly duplicate: boolean
@@ -19,20 +22,19 @@ export type Delivered = {
  * Stores an accepted request in every queue that takes it. Resolves when all have it durably. Throws `store-unavailable`,
  * and `shed` when it is not yet promised.
  */
-export type Deliver = (
-  accepted: Accepted,
-  options?: Pick<EventOptions, 'isPromised' | 'isRepeat'>,
-) => Promise<Delivered>
+export type Deliver = (accepted: Accepted, options?: Pick<EventOptions, 'isPromised'>) => Promise<Delivered>
 
 export function createDeliver({
   queues,
   quarantine,
   enqueueEvent,
+  revive,
 }: {
   queues: readonly AnyQueue[]
   /** Where genuine requests go that no queue takes. */
   quarantine: AnyQueue
   enqueueEvent: EnqueueEvent
+  revive: Revive
 }): Deliver {
   const routes = new Map<string, readonly AnyQueue[]>()
 
@@ -52,7 +54,10 @@ export function createDeliver({
       enqueueEvent(queue, what, { ...options, windowMs, inbox: i === 0 ? inbox : undefined }),
     )
     const stored = await Promise.all(storing)
-    // All or nothing: with one queue failing it comes again, and the others recognise the repetition.
+    // All or nothing: with one queue failing it comes again, and the others recognise the repetition. Only then is revived
+    // what is dead: whoever sends it again wants it done, but our own tries are nobody's wish.
+    const again = stored.flatMap(({ id, duplicate }, i) => (duplicate ? [[taking[i]?.[0], id] as const] : []))
+    for (const [queue, id] of again) if (queue) await revive(queue, id)
     return { duplicate: stored.every((job) => job.duplicate), quarantined: reason }
   }
 

@@ -83,23 +83,25 @@ export class Producer {
     return this.#storeChecked(queue, await jsonOf(queue, payload), payload, options)
   }
 
-  #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
-    return this.#store(queue, json, dedupeOf(queue, payload, options), {
+  /** A duplicate of a job that is dead revives it: whoever adds it again wants it done. */
+  async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
+    const added = await this.#store(queue, json, dedupeOf(queue, payload, options), {
       name: options.name ?? queue.name,
       meta: options.tenant === undefined ? {} : { tenant: options.tenant },
     })
+    if (added.duplicate) await this.revive(queue, added.id)
+    return added
   }
 
   /**
    * Stores a job for an event, once within `windowMs` for each queue. The payload has been checked by the caller.
-   * A duplicate of an event whose job is dead revives that job, because whoever sends it again wants it done; not so with
-   * `isRepeat`, when it is we who offer it again. Throws `shed` when the queue is over its budget or the tenant over its part of
+   * A duplicate of an event whose job is dead leaves it dead: see {@link revive}. Throws `shed` when the queue is over its budget or the tenant over its part of
    * a nearly full store, unless the event `isPromised`, and `store-unavailable`.
    */
   readonly enqueueEvent = (
     queue: AnyQueue,
     event: SourceEvent,
-    { windowMs, inbox, isPromised = false, isRepeat = false }: EventOptions,
+    { windowMs, inbox, isPromised = false }: EventOptions,
   ): Promise<Enqueued> => {
     const { source, id, tenant, type, json, payload } = event
     const refusal = this.#refusal(queue, tenant, json.length, isPromised)
@@ -114,7 +116,6 @@ export class Producer {
       { id: eventKey(source, id), ttl: windowMs },
       { name: type, meta: { source, event: id, alias, tenant } },
       { alias, aliasMs: own?.ttl ?? windowMs, inbox: entry },
-      isRepeat,
     )
   }
 
@@ -124,7 +125,6 @@ export class Producer {
     dedupe: { id: string; ttl: number } | undefined,
     { name, meta }: { name: string; meta: JobMeta },
     extras: Extras = {},
-    isRepeat = false,
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
@@ -144,7 +144,6 @@ export class Producer {
       this.#options.metrics.jobsEnqueued.inc({ queue: queue.name })
       return { id, duplicate: false }
     }
-    if (!isRepeat) await this.#reviveIfDead(queue, id)
     return { id, duplicate: true }
   }
 
@@ -161,7 +160,8 @@ export class Producer {
     return over === undefined ? undefined : new MillraceError('shed', over, { retryAfter: 5 })
   }
 
-  async #reviveIfDead(queue: AnyQueue, id: string): Promise<void> {
+  /** Runs a job again if it is dead. Throws `store-unavailable`. */
+  readonly revive = async (queue: AnyQueue, id: string): Promise<void> => {
     const failed = `${this.#options.prefix}:${queue.name}:failed`
     try {
       if ((await this.#options.redis.zscore(failed, id)) === null) return

@@ -119,4 +119,18 @@ describe('the drain', () => {
     )
     expect(runs - ranBefore).toBe(ids.length)
   })
+
+  it('revives what is dead and was sent again while the store was away', async () => {
+    let isWilling = false
+    const orders = defineQueue({ name: 'orders', on: ['hmac:*'], payload })
+    await start([orders], [defineWorker(orders, () => (isWilling ? 'done' : drop('not today')))])
+    const id = freshId()
+    await sent('shop', id, '{"order":"1"}')
+    await jobIn(app, 'orders', id, 'failed')
+    await redis.kill()
+    isWilling = true
+    expect(await sent('shop', id, '{"order":"1"}')).toMatchObject({ stored: 'spool' })
+    await redis.restart()
+    await jobIn(app, 'orders', id, 'completed')
+  })
 })
