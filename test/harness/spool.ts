@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MillraceError } from '../../src/errors.ts'
@@ -97,10 +97,9 @@ export function createSpools() {
 
 /** Paths of the segments below `dir`, those set aside included, oldest first. */
 export function segmentsIn(dir: string): string[] {
-  return readdirSync(dir, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.segment'))
-    .map((name) => join(dir, name))
-    .filter((path) => statSync(path).isFile())
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.segment'))
+    .map((entry) => join(entry.parentPath, entry.name))
     .sort((a, b) => ((a.split('/').at(-1) ?? '') < (b.split('/').at(-1) ?? '') ? -1 : 1))
 }
 
