@@ -46,6 +46,10 @@ export type EnqueueOptions = {
   tenant?: string
   /** Shown as the job's name. Default: the queue's name. */
   name?: string
+  /** Not before this much time has passed. Default: at once. */
+  delay?: Duration
+  /** Not started later than this after now. Default: the queue's `expires`. */
+  expires?: Duration
 }
 
 /** `duplicate` is true when the job was there already; `id` is then the first one's. */
@@ -70,6 +74,11 @@ export type WorkerOptions<S extends AnySchema = Schema> = {
    * are checked before anything starts, so that a wrong one stops the start and not the hundredth job. Default: none.
    */
   settings?: S
+  /**
+   * Run each attempt in a process of its own, which has the declared settings for its environment and nothing else of
+   * ours, and is killed when it does not stop in time: for handlers that compute without pause or may crash. Default: false.
+   */
+  isolate?: boolean
 }
 
 /** The function that keeps a queue's promise, and the capacity it is given. Frozen and inert. */
@@ -80,12 +89,13 @@ export type Worker<Q extends AnyQueue = AnyQueue, Result = unknown> = {
   readonly concurrency: number
   readonly timeoutMs: number
   readonly settings: AnySchema | undefined
+  readonly isolate: boolean
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a worker of some queue, for code that carries workers about
 export type AnyWorker = Worker<any, unknown>
 
-const known = ['concurrency', 'timeout', 'settings']
+const known = ['concurrency', 'timeout', 'settings', 'isolate']
 
 /** Declares the worker of a queue. Opens nothing. Throws `invalid-definition` with the option and what is allowed. */
 export function defineWorker<Q extends AnyQueue, Result, S extends AnySchema = Schema>(
@@ -110,5 +120,7 @@ export function defineWorker<Q extends AnyQueue, Result, S extends AnySchema = S
     throw new MillraceError('invalid-definition', `${at}: timeout ${options.timeout} is not between 1ms and 24d`)
   if (options.settings !== undefined && typeof options.settings['~standard']?.validate !== 'function')
     throw new MillraceError('invalid-definition', `${at}: settings is not a Standard Schema, such as z.object({…})`)
-  return Object.freeze({ kind: 'worker', queue, handle, concurrency, timeoutMs, settings: options.settings })
+  const { settings, isolate = false } = options
+  if (typeof isolate !== 'boolean') throw new MillraceError('invalid-definition', `${at}: isolate is not true or false`)
+  return Object.freeze({ kind: 'worker', queue, handle, concurrency, timeoutMs, settings, isolate })
 }

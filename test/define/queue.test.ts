@@ -12,10 +12,11 @@ describe('defineQueue', () => {
       kind: 'queue',
       name: 'q',
       payload,
+      version: { current: 1, migrate: expect.any(Function) },
       on: [],
-      retry: { attempts: 5, baseMs: 1_000, maxMs: 600_000, jitter: 0.5 },
+      retry: { attempts: 5, baseMs: 1_000, maxMs: 600_000, jitter: 0.5, on: new Map() },
       keep: { completed: { ageMs: 3_600_000, count: 1_000 }, dead: { ageMs: 14 * 86_400_000, count: 50_000 } },
-      dedupe: undefined,
+      schedules: [],
     })
   })
 
@@ -28,10 +29,11 @@ describe('defineQueue', () => {
       dedupe: { by, within: '24h' },
     })
     expect(queue.on).toEqual(['slack:app_mention', '!slack:message.*'])
-    expect(queue.retry).toEqual({ attempts: 1, baseMs: 2_000, maxMs: 600_000, jitter: 0.5 })
+    expect(queue.retry).toEqual({ attempts: 1, baseMs: 2_000, maxMs: 600_000, jitter: 0.5, on: new Map() })
     expect(queue.keep.completed).toEqual({ ageMs: 3_600_000, count: 0 })
     expect(queue.keep.dead).toEqual({ ageMs: 30 * 86_400_000, count: 50_000 })
-    expect(queue.dedupe).toEqual({ by, withinMs: 86_400_000 })
+    expect(queue.dedupe).toEqual({ by: expect.any(Function), mode: 'once', withinMs: 86_400_000 })
+    expect(queue.dedupe?.by({ id: 'x' })).toBe('x')
   })
 
   it('is frozen through and through, and apart from what it was made of', () => {
@@ -58,7 +60,7 @@ describe('defineQueue', () => {
     [{ payload: { parse: () => ({}) } }, 'is not a Standard Schema'],
     [
       { retries: 3 },
-      "queue 'q': retries is not an option: it is none of name, payload, on, retry, keep, budget, dedupe",
+      "queue 'q': retries is not an option: it is none of name, payload, version, migrate, on, retry, keep, budget, ten",
     ],
     [{ on: ['app_mention'] }, `queue 'q': on "app_mention" is not 'source:type', 'source:type.*' or 'source:*'`],
     [{ on: ['slack:'] }, 'is not'],

@@ -13,6 +13,7 @@ describe('defineWorker', () => {
     expect(defineWorker(queue, handle)).toEqual({
       kind: 'worker',
       queue,
+      isolate: false,
       handle,
       concurrency: 10,
       timeoutMs: 300_000,

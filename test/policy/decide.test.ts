@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { MillraceError } from '../../src/errors.ts'
 import { decide, type Ended } from '../../src/policy/decide.ts'
 
-const policy = { attempts: 3, baseMs: 1_000, maxMs: 600_000, jitter: 0.5 }
+const policy = { attempts: 3, baseMs: 1_000, maxMs: 600_000, jitter: 0.5, on: new Map() }
 const decideAt = (attempt: number, ended: Ended) => decide(ended, attempt, policy, () => 0)
 const failed = (error: unknown): Ended => ({ kind: 'failed', error })
 
