@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
-import { gatedCall } from './gate/lua.ts'
+import { gatedCall } from './gate/calls.ts'
 
 // BullMQ ships the text without types and without an exports map.
 const { addStandardJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/addStandardJob-9.js') as {

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { gatedCall, gatedCallThatEnds } from './gate/lua.ts'
+import { gatedCall, gatedCallThatEnds } from './gate/calls.ts'
 
 /*
  * BullMQ's scripts as this process sends them. They are BullMQ's own, with two things put in front.

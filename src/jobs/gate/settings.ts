@@ -2,6 +2,7 @@ import type { RatePolicy } from '../../define/queue/rate.ts'
 import type { TenantTerms } from '../../define/queue/tenant.ts'
 import type { AnyQueue } from '../../define/queue.ts'
 import type { BullQueue } from '../bull.ts'
+import { gateFunctions } from './lua.ts'
 import { hasGate } from './place.ts'
 
 /** Fields that a queue file may do without. */
@@ -41,17 +42,32 @@ export function termsText({ weight, concurrency, rate }: TenantTerms): string {
   return JSON.stringify([weight, concurrency ?? null, rate?.max ?? null, rate?.perMs ?? null])
 }
 
+/** KEYS[1] the gate's settings. Whoever waits for a time is asked again, and so is the tenant ARGV[1]. */
+const askAgainScript = `${gateFunctions}
+local p = string.sub(KEYS[1], 1, -5)
+gate = openGate()
+if not gate.conf(p) then return end
+for _, member in ipairs(redisCall('ZRANGE', p .. 'gate:later', 0, -1)) do redisCall('ZADD', p .. 'gate:later', 0, member) end
+if ARGV[1] then gate.ready(p, ARGV[1]) end
+redisCall('ZADD', p .. 'marker', 0, '0')`
+
+async function askAgain(bull: BullQueue, ...tenant: readonly string[]): Promise<void> {
+  await bull.redis.eval(askAgainScript, 1, bull.toKey('gate'), ...tenant)
+}
+
 /** From now on, until {@link resetLimit}, whatever the queue file says. */
 export async function setLimit(bull: BullQueue, queue: AnyQueue, { max, perMs }: RatePolicy): Promise<void> {
   await bull.redis.hset(bull.toKey('meta'), 'limitSet', '1')
   if (queue.limit?.by) await bull.redis.hset(bull.toKey('gate'), { max, per: perMs })
   else await bull.setGlobalRateLimit(max, perMs)
+  await askAgain(bull)
 }
 
 export async function resetLimit(bull: BullQueue, queue: AnyQueue): Promise<void> {
   await bull.redis.hdel(bull.toKey('meta'), 'limitSet')
   if (!queue.limit) await bull.removeGlobalRateLimit()
   await writeSettings(bull, queue)
+  await askAgain(bull)
 }
 
 /** A tenant's own terms from now on, whatever the queue file says; undefined takes them back. */
@@ -63,6 +79,7 @@ export async function setTerms(bull: BullQueue, tenant: string, terms: TenantTer
       .hset(bull.toKey('gate:set'), tenant, termsText(terms))
       .hset(bull.toKey('gate'), 'own', '1')
       .exec()
+  await askAgain(bull, tenant)
 }
 
 async function isLimitSet(bull: BullQueue): Promise<boolean> {
