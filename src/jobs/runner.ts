@@ -15,6 +15,7 @@ import { AttemptContext } from './context.ts'
 import { dropped, errorOf, outcomeName, storable } from './ended.ts'
 import { untilPointless } from './patience.ts'
 import { Tidying } from './tidying.ts'
+import { workerName } from './worker-name.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -71,6 +72,7 @@ export class Runner {
       connection: redis,
       prefix,
       concurrency: worker.concurrency,
+      name: workerName(worker.concurrency),
       lockDuration: lockMs,
       stalledInterval: stalledCheckMs,
       maxStalledCount: maxStalls,

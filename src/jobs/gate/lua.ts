@@ -252,7 +252,7 @@ local function openGate()
   function self.nextDue(p)
     return self.conf(p).timed and redisCall('ZRANGE', p .. 'gate:later', 0, 0, 'WITHSCORES')[2] or nil
   end
-  self.ready, self.firstOf = ready, firstOf
+  self.ready, self.firstOf, self.termsOf = ready, firstOf, termsOf
   return self
 end
 
