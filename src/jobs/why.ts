@@ -8,7 +8,7 @@ export const whyField = 'why'
 
 /** What {@link whyField} holds, as JSON. `at` and `until` are milliseconds since the epoch. */
 export type Why = {
-  readonly code: 'backoff' | 'dead' | Exclude<Ended['kind'], 'done' | 'failed'>
+  readonly code: 'backoff' | 'dead' | 'poison' | Exclude<Ended['kind'], 'done' | 'failed'>
   readonly at: number
   readonly until?: number
   readonly error?: string
@@ -86,12 +86,16 @@ export class Notes {
       moveToDelayed(id, now, delay, token, { ...opts, fieldsToUpdate: this.#with(id, opts?.fieldsToUpdate) })
     backend.retryJob = (id, lifo, token, opts) =>
       retryJob(id, lifo, token, { ...opts, fieldsToUpdate: this.#with(id, opts?.fieldsToUpdate) })
-    backend.moveToFailed = (job, reason, keep, token, fetchNext, fields) =>
-      moveToFailed(job, reason, keep, token, fetchNext, this.#with(job.id ?? '', fields))
+    backend.moveToFailed = (job, reason, keep, token, fetchNext, fields) => {
+      // Buried by BullMQ, which did not ask us.
+      const { deferredFailure: error } = job as { deferredFailure?: string }
+      if (error) this.write(job, { [whyField]: JSON.stringify({ code: 'poison', at: Date.now(), error }) })
+      return moveToFailed(job, reason, keep, token, fetchNext, this.#with(job.id ?? '', fields))
+    }
   }
 
   /** Written together with the move that ends the attempt. */
-  write({ id = '' }: BullJob, fields: Fields): void {
+  write({ id = '' }: { readonly id?: string | undefined }, fields: Fields): void {
     this.#notes.set(id, fields)
   }
 

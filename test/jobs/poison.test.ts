@@ -1,14 +1,12 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineQueue } from '../../src/index.ts'
 import { type BullQueue, openQueues } from '../../src/jobs/bull.ts'
 import { describeJob } from '../../src/jobs/inspect.ts'
-import { built } from '../harness/process.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
 import { until } from '../harness/until.ts'
+import { outliveLock, startWorkerChild } from '../harness/worker-child.ts'
 
 /* A job that kills its process: real processes, which end by SIGKILL. */
 
@@ -33,26 +31,9 @@ function open(): void {
 }
 
 async function startChild() {
-  const child = spawn(process.execPath, [built('../test/jobs/poison-child.js'), redis.path, prefix], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let output = ''
-  child.stdout.on('data', (chunk: Buffer) => {
-    output += chunk
-  })
-  const ended = once(child, 'close').then(([code, signal]) => signal ?? code)
-  cleanUps.push(() => {
-    child.kill('SIGKILL')
-    return ended
-  })
-  await until(() => output.includes('ready\n') || child.signalCode !== null, 'the child is ready')
-  return { ended, output: () => output, jobs: () => [...output.matchAll(/^job (\d)$/gm)].map(([, n]) => Number(n)) }
-}
-
-/** As 30 s later: the dead process renews no lock, and a check has seen the job in hand of nobody. */
-async function outliveLock(id: string): Promise<void> {
-  await redis.client.del(`${bull.toKey(id)}:lock`, bull.toKey('stalled-check'))
-  await redis.client.sadd(bull.toKey('stalled'), id)
+  const child = await startWorkerChild('poison-child', [redis.path, prefix])
+  cleanUps.push(child.kill)
+  return child
 }
 
 it.each(['a job', 'a run of a schedule'])(
@@ -70,12 +51,13 @@ it.each(['a job', 'a run of a schedule'])(
       expect(await child.ended).toBe('SIGKILL')
       expect(child.jobs()).toEqual([0])
       expect(await bull.getJobState(id)).toBe('active')
-      await outliveLock(id)
+      await outliveLock(bull, id)
     }
 
     const survivor = await startChild()
     await until(async () => (await bull.getJobState(id)) === 'failed', 'it is buried')
     expect(await describeJob(bull, id)).toMatchObject({ reason: 'killed its process 3 times: buried as a poison pill' })
+    expect(JSON.parse((await redis.client.hget(bull.toKey(id), 'why')) ?? '{}')).toMatchObject({ code: 'poison' })
     await bull.add('x', { n: 1 })
     await until(() => survivor.jobs().length > 0, 'the survivor works')
     expect(survivor.jobs()).toEqual([1])
