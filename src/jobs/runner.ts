@@ -9,10 +9,10 @@ import { mostAttempts } from '../policy/retry-for.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
 import { Breaker } from './breaker.ts'
 import { bullKeep, keepAll } from './bull.ts'
+import { prepareScripts } from './bull-scripts.ts'
 import { type Call, callHandler, endedByThrow } from './call.ts'
 import type { ContextOptions } from './context.ts'
 import { dropped, endedBy, errorOf, failedOf, storable } from './ended.ts'
-import { letWorkGoOn } from './full-store.ts'
 import { Intake } from './intake.ts'
 import { untilPointless } from './patience.ts'
 import { expiry, newerVersion } from './payload.ts'
@@ -20,6 +20,7 @@ import { maxStalls, namePoison } from './poison.ts'
 import { Report } from './report.ts'
 import { Tidying } from './tidying.ts'
 import { Notes, readWhy, wasStarted, whyField, whyOf } from './why.ts'
+import { workerName } from './worker-name.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -80,13 +81,14 @@ export class Runner {
 
   async start(): Promise<void> {
     const { worker, redis, prefix } = this.#options
-    letWorkGoOn()
+    prepareScripts()
     namePoison()
     // Two plain parameters: with a third BullMQ would make an AbortController for each job, asked for or not.
     const bull = new BullWorker(worker.queue.name, (job, token) => this.#process(job, token ?? ''), {
       connection: redis,
       prefix,
       concurrency: worker.concurrency,
+      name: workerName(worker.concurrency),
       lockDuration: lockMs,
       stalledInterval: stalledCheckMs,
       maxStalledCount: maxStalls,
