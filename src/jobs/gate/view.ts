@@ -1,4 +1,4 @@
-import type { Standing } from '../../policy/explain.ts'
+import type { Standing } from '../../policy/standing.ts'
 import type { BullQueue } from '../bull.ts'
 import { gateFunctions } from './lua.ts'
 
