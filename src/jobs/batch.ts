@@ -28,8 +28,8 @@ export type BatchOptions = {
   readonly queue: string
   readonly durability: Durability
   readonly ackDeadlineMs: number
-  /** The stream of accepted events, and how many it may hold. */
-  readonly inbox?: { readonly key: string; readonly length: number } | undefined
+  /** The stream of accepted events. */
+  readonly inbox?: { readonly key: string } | undefined
 }
 
 /**
@@ -110,7 +110,7 @@ export class Batch {
     let bytes = 0
     let count = 0
     for (const { args } of this.#waiting) {
-      bytes += args[3].length
+      bytes += args[3].length + args[9].length + args[10].length
       if (count > 0 && (count === most || bytes > maxBytes)) break
       count += 1
     }
@@ -120,8 +120,7 @@ export class Batch {
 
   async #send(batch: readonly Pending[]): Promise<readonly unknown[]> {
     const { redis, durability, ackDeadlineMs, prefix, queue } = this.#options
-    const { key = '', length = 0 } = this.#options.inbox ?? {}
-    const args = [`${prefix}:${queue}:`, key, length, ...batch.flatMap((pending) => pending.args)]
+    const args = [`${prefix}:${queue}:`, this.#options.inbox?.key ?? '', ...batch.flatMap((pending) => pending.args)]
     const added = redis.evalsha(addScriptSha, this.#keys.length, ...this.#keys, ...args).catch((error: Error) => {
       if (!error.message.startsWith('NOSCRIPT')) throw error
       return redis.eval(addScript, this.#keys.length, ...this.#keys, ...args)
