@@ -106,7 +106,9 @@ function answer(
   response: ServerResponse,
   { status, headers, body }: Pick<HookReply, 'status' | 'headers' | 'body'>,
 ): void {
-  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) })
+  const list = ['Content-Length', String(Buffer.byteLength(body))]
+  for (const [name, value] of Object.entries(headers)) list.push(name, value)
+  response.writeHead(status, list)
   response.end(body)
 }
 

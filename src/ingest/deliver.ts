@@ -54,7 +54,8 @@ export function createDeliver({
     // The same as below, for what nearly every event is: one job, which needs no lists.
     if (only && taking.length === 1) {
       const [queue, what] = only
-      const { id, duplicate } = await enqueueEvent(queue, what, { ...options, windowMs, inbox })
+      // Named one by one: copying `options` took as long as all of the checks.
+      const { id, duplicate } = await enqueueEvent(queue, what, { windowMs, inbox, isPromised: options?.isPromised })
       if (duplicate) await revive(queue, id)
       return { duplicate, quarantined: reason }
     }

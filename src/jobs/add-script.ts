@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { aliasFunctions } from './alias.ts'
+import type { JobMeta } from './bull.ts'
+import { member, quote } from './json.ts'
 
 // BullMQ ships the text without types and without an exports map.
 const { addStandardJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/addStandardJob-9.js') as {
@@ -154,10 +156,19 @@ export function addKeys(prefix: string, queue: string): string[] {
   return ['wait', 'paused', 'meta', 'id', 'completed', 'delayed', 'active', 'events', 'marker'].map(key)
 }
 
+export type OwnOptions = {
+  readonly de?: { readonly id: string; readonly ttl: number } | undefined
+  readonly meta: JobMeta
+}
+
 /** Writes the options of a queue's jobs as JSON. `fixed` are those that are the same for each of them. */
-export function optionsWriter(fixed: object): (own: { readonly de?: object; readonly meta: object }) => string {
+export function optionsWriter(fixed: object): (own: OwnOptions) => string {
   const begun = JSON.stringify(fixed).slice(0, -1)
-  return (own) => `${begun},${JSON.stringify(own).slice(1)}`
+  return ({ de, meta: { source, event, alias, tenant } }) => {
+    const dedupe = de === undefined ? '' : `,"de":{"id":${quote(de.id)},"ttl":${de.ttl}}`
+    const meta = member('source', source) + member('event', event) + member('alias', alias) + member('tenant', tenant)
+    return `${begun}${dedupe},"meta":{${meta.slice(1)}}}`
+  }
 }
 
 /**

@@ -120,7 +120,8 @@ export class Batch {
 
   async #send(batch: readonly Pending[]): Promise<readonly unknown[]> {
     const { redis, durability, ackDeadlineMs, prefix, queue } = this.#options
-    const args = [`${prefix}:${queue}:`, this.#options.inbox?.key ?? '', ...batch.flatMap((pending) => pending.args)]
+    const args: (string | number)[] = [`${prefix}:${queue}:`, this.#options.inbox?.key ?? '']
+    for (const pending of batch) args.push(...pending.args)
     const added = redis.evalsha(addScriptSha, this.#keys.length, ...this.#keys, ...args).catch((error: Error) => {
       if (!error.message.startsWith('NOSCRIPT')) throw error
       return redis.eval(addScript, this.#keys.length, ...this.#keys, ...args)

@@ -4,6 +4,7 @@ import type { Logger } from '../observe/log.ts'
 import { keys } from '../redis/keys.ts'
 import type { InboxFields } from './add-script.ts'
 import { encode } from './codec.ts'
+import { member, quote } from './json.ts'
 
 export type { InboxEntry } from '../define/event.ts'
 
@@ -126,9 +127,8 @@ export class Inbox {
     { json, raw, contentType }: Pick<InboxEntry, 'json' | 'raw' | 'contentType'>,
   ): InboxFields {
     // One field, because a stream's entry costs by the field.
-    if (json === undefined && !raw && own.length <= maxPayload && !this.#isTight())
-      return { meta: JSON.stringify(small) }
-    const meta = JSON.stringify({ ...small, contentType })
+    if (json === undefined && !raw && own.length <= maxPayload && !this.#isTight()) return { meta: write(small) }
+    const meta = write({ ...small, contentType })
     const isLarge = (json ?? own).length + (raw?.length ?? 0) > maxPayload
     if (isLarge || this.#isTight()) return { meta, data: '' }
     return {
@@ -160,4 +160,12 @@ export class Inbox {
       if (entries === 1) return
     }
   }
+}
+
+function write(meta: EntryMeta): string {
+  const { source, sourceType, type, event, tenant, queues, receivedAt, windowMs, isReadable, contentType } = meta
+  let text = `{"source":${quote(source)},"sourceType":${quote(sourceType)},"type":${quote(type)},"event":${quote(event)}`
+  text += `${member('tenant', tenant)},"queues":[${queues.map(quote).join()}]`
+  text += `,"receivedAt":${receivedAt},"windowMs":${windowMs},"isReadable":${isReadable}`
+  return `${text}${member('contentType', contentType)}}`
 }

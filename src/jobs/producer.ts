@@ -136,7 +136,7 @@ export class Producer {
         name,
         timestamp: Date.now(),
         json: encode(json),
-        options: lane.writeOptions(dedupe ? { de: dedupe, meta } : { meta }),
+        options: lane.writeOptions({ de: dedupe, meta }),
         dedupe,
         extras,
       }),
