@@ -26,8 +26,7 @@ const { functions, body } = splitLua(addStandardJob.content)
 const eventsPerEntry = 16
 
 /**
- * KEYS: as in BullMQ's addStandardJob. ARGV: the key prefix, the inbox's key, then for each job the twelve of
- * {@link AddArguments}. Returns a list of ids.
+ * KEYS: as in BullMQ's addStandardJob. ARGV: see {@link callArguments}. Returns a list of ids.
  *
  * What BullMQ's text packs and unpacks comes ready made: for it `cmsgpack.unpack` gives a table that is one already, and
  * `cjson.encode` the options' text. And what it asks or writes with the same answer for each job of a call is done once:
@@ -67,11 +66,13 @@ ${functions}
 local function add(ARGV)
 ${body}
 end
-local prefix, inbox = ARGV[1], ARGV[2]
+local prefix, inbox, width = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local ttl, aliasMs, own, raw = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local jobs, aliases = {}, {}
-for i = 3, #ARGV, 12 do
+for i = 8, #ARGV, width do
   jobs[#jobs + 1] = prefix .. ARGV[i]
-  if ARGV[i + 7] ~= '' and ARGV[i + 11] == '' then aliases[#aliases + 1] = ARGV[i + 7] end
+  -- One that holds for a time of its own is asked for below, and here for nothing.
+  if ARGV[i + 6] ~= '' then aliases[#aliases + 1] = ARGV[i + 6] end
 end
 if #jobs > 0 and call('EXISTS', unpack(jobs)) == 0 then
   for _, job in ipairs(jobs) do absent[job] = true end
@@ -85,8 +86,9 @@ local function enter()
   if entered > 0 then redisCall('XADD', inbox, '*', unpack(entries)) end
   entries, entered = {}, 0
 end
-for i = 3, #ARGV, 12 do
-  local id, data, dedupe, alias, aliasMs, entry = ARGV[i], ARGV[i + 3], ARGV[i + 5], ARGV[i + 7], ARGV[i + 11], ARGV[i + 8]
+for i = 8, #ARGV, width do
+  local id, data, dedupe, alias, entry = ARGV[i], ARGV[i + 3], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
+  if width > 8 then ttl, aliasMs, own, raw = tonumber(ARGV[i + 8]), ARGV[i + 9], ARGV[i + 10], ARGV[i + 11] end
   local key = aliasMs ~= '' and alias ~= '' and prefix .. 'de:' .. alias
   -- Not asked first: nearly always it is new, and then one call does.
   if key and not call('SET', key, id, 'PX', aliasMs, 'NX') then
@@ -97,7 +99,7 @@ for i = 3, #ARGV, 12 do
     local args, opts = { prefix, id, ARGV[i + 1], ARGV[i + 2] }, {}
     json = ARGV[i + 4]
     if dedupe ~= '' then
-      opts.de = { id = dedupe, ttl = tonumber(ARGV[i + 6]) }
+      opts.de = { id = dedupe, ttl = ttl }
       args[9] = prefix .. 'de:' .. dedupe
     end
     local ok, stored = pcall(add, { args, data, opts })
@@ -115,7 +117,6 @@ for i = 3, #ARGV, 12 do
         fresh[#fresh + 1] = id
       end
       if entry ~= '' then
-        local raw, own = ARGV[i + 10], ARGV[i + 9]
         local n = #entries
         entries[n + 1], entries[n + 2] = 'meta', entry
         if own ~= '-' then entries[n + 3], entries[n + 4] = 'data', own == '' and data or own end
@@ -172,8 +173,9 @@ export function optionsWriter(fixed: object): (own: OwnOptions) => string {
 }
 
 /**
- * One job's ARGV: id, name, timestamp, data, options, deduplication id, how long it holds, alias, inbox entry, its data (empty
- * for the job's, `-` for none), its raw body, how long the alias holds. Text where possible: with a buffer among them ioredis makes a buffer of each.
+ * One job's part of ARGV. First what differs from job to job; then what seldom does: how long its deduplication id holds, and
+ * its alias (empty for all aliases' time), the inbox entry's data (empty for the job's, `-` for none), its raw body. Text where possible: with a
+ * buffer among them ioredis makes a buffer of each.
  */
 export type AddArguments = readonly [
   id: string,
@@ -182,13 +184,34 @@ export type AddArguments = readonly [
   data: string,
   options: string,
   dedupeId: string,
-  dedupeMs: number | '',
   alias: string,
   entry: string,
+  dedupeMs: number | '',
+  aliasMs: number | '',
   entryData: string,
   entryRaw: string,
-  aliasMs: number | '',
 ]
+
+const ownWidth = 8
+const fullWidth = 12
+
+/**
+ * ARGV for some jobs: the queue's key prefix, the inbox's key, how many there are for each job; then, where it is the same for all
+ * of them, what seldom differs; then each job's. Because ioredis and redis-server both pay for each argument.
+ */
+export function callArguments(prefix: string, inbox: string, jobs: readonly AddArguments[]): (string | number)[] {
+  const [first] = jobs
+  const isUniform = first !== undefined && jobs.every((job) => isAlike(job, first))
+  const width = isUniform ? ownWidth : fullWidth
+  const args: (string | number)[] = [prefix, inbox, width]
+  for (let i = ownWidth; i < fullWidth; i += 1) args.push(isUniform ? (first[i] ?? '') : '')
+  for (const job of jobs) for (let i = 0; i < width; i += 1) args.push(job[i] ?? '')
+  return args
+}
+
+function isAlike(one: AddArguments, other: AddArguments): boolean {
+  return one[8] === other[8] && one[9] === other[9] && one[10] === other[10] && one[11] === other[11]
+}
 
 /** `options` must be in BullMQ's stored form, with `de` for deduplication, and both in its JSON and beside it. */
 export function addArguments(job: {
@@ -209,12 +232,12 @@ export function addArguments(job: {
     job.json,
     job.options,
     dedupe?.id ?? '',
-    dedupe?.ttl ?? '',
     alias,
     inbox?.meta ?? '',
+    dedupe?.ttl ?? '',
+    extras.aliasMs ?? '',
     inbox?.data === '' ? '-' : (inbox?.data ?? ''),
     inbox?.raw ?? '',
-    extras.aliasMs ?? '',
   ]
 }
 

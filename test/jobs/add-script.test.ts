@@ -3,7 +3,14 @@ import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineQueue } from '../../src/define/queue.ts'
-import { addArguments, addKeys, addScript, addScriptSha, optionsWriter } from '../../src/jobs/add-script.ts'
+import {
+  addArguments,
+  addKeys,
+  addScript,
+  addScriptSha,
+  callArguments,
+  optionsWriter,
+} from '../../src/jobs/add-script.ts'
 import { bullJobOptions } from '../../src/jobs/bull.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -55,7 +62,7 @@ type Added = {
 function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.client): Promise<unknown> {
   const keys = addKeys(prefix, name)
   const writeOptions = optionsWriter(bullJobOptions(queue))
-  const args = jobs.flatMap(({ id, name: title = name, data = {}, dedupe, meta = {}, at = Date.now() }) =>
+  const args = jobs.map(({ id, name: title = name, data = {}, dedupe, meta = {}, at = Date.now() }) =>
     addArguments({
       id,
       name: title,
@@ -65,7 +72,7 @@ function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.c
       dedupe,
     }),
   )
-  return client.eval(addScript, keys.length, ...keys, `${prefix}:${name}:`, '', ...args)
+  return client.eval(addScript, keys.length, ...keys, ...callArguments(`${prefix}:${name}:`, '', args))
 }
 
 async function addTheirs(bull: BullQueue, { id, name: title = name, data = {}, dedupe, meta = {}, at }: Added) {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { addArguments, addKeys, addScript } from '../../src/jobs/add-script.ts'
+import { addArguments, addKeys, addScript, callArguments } from '../../src/jobs/add-script.ts'
 import { aliasMs } from '../../src/jobs/alias.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -18,10 +18,10 @@ type Added = { id: string; dedupe?: { id: string; ttl: number }; alias: string; 
 
 function addOurs(prefix: string, jobs: readonly Added[]): Promise<unknown> {
   const keys = addKeys(prefix, name)
-  const args = jobs.flatMap(({ id, dedupe, ...extras }) =>
+  const args = jobs.map(({ id, dedupe, ...extras }) =>
     addArguments({ id, name, timestamp: 1, json: '{}', options: '{}', dedupe, extras }),
   )
-  return redis.client.eval(addScript, keys.length, ...keys, `${prefix}:${name}:`, '', ...args)
+  return redis.client.eval(addScript, keys.length, ...keys, ...callArguments(`${prefix}:${name}:`, '', args))
 }
 
 it('keeps a second id for what it stored only, for its own time', async () => {
