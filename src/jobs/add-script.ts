@@ -22,7 +22,7 @@ const { addStandardJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scrip
 
 const { functions, body } = splitLua(addStandardJob.content)
 
-/** So many events are one entry of the inbox: more gain nothing, and entries of one size are easier to bound. */
+/** So many events are one entry of the inbox at most: the less entries differ in size, the easier they are to bound. */
 const eventsPerEntry = 16
 
 /**

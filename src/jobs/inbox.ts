@@ -13,7 +13,7 @@ const everyMs = 5_000
 const early = 1 / 8
 /**
  * How many nodes of the stream are asked for their size, from the oldest on: all of them with the usual limit. They differ by
- * the number of events that came together, so the default of five would say nothing. 20,000 take redis-server about 3 ms.
+ * the number of events that came together, so the default of five would say nothing. 20,000 take redis-server 0.6 ms (measured).
  */
 const samples = 20_000
 /**
