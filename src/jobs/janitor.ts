@@ -1,5 +1,6 @@
 import type { AnyQueue } from '../define/queue.ts'
 import type { Logger } from '../observe/log.ts'
+import { aliasFunctions } from './alias.ts'
 import type { BullQueue } from './bull.ts'
 
 const everyMs = 60_000
@@ -70,7 +71,9 @@ export class Janitor {
  * this count, [4] how many at most, [5] '1' to forget deduplication keys as well. Returns how many were removed.
  * A script, because a job that is retried between reading and removing would otherwise lose its payload.
  */
-const removeOldScript = `
+const removeOldScript = `${aliasFunctions}
+local buckets = aliasBuckets(ARGV[1])
+redis.call('UNLINK', buckets.old)
 local old = redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[2])
 local excess = redis.call('ZCARD', KEYS[1]) - ARGV[3]
 local count = math.min(math.max(old, excess), tonumber(ARGV[4]))
@@ -82,7 +85,10 @@ for _, id in ipairs(ids) do
     local known = { redis.call('HGET', job, 'deid') or nil }
     local parsed, options = pcall(cjson.decode, redis.call('HGET', job, 'opts') or '')
     local meta = parsed and options.meta
-    if meta and meta.alias then known[#known + 1] = meta.alias end
+    if meta and meta.alias then
+      known[#known + 1] = meta.alias
+      forgetAlias(buckets, meta.alias, id)
+    end
     for _, dedupe in ipairs(known) do
       local key = ARGV[1] .. 'de:' .. dedupe
       if redis.call('GET', key) == id then redis.call('DEL', key) end

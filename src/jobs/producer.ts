@@ -9,6 +9,7 @@ import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
+import { aliasMs } from './alias.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, eventKey, type JobMeta } from './bull.ts'
 import { encode } from './codec.ts'
@@ -122,7 +123,7 @@ export class Producer {
       json,
       { id: eventKey(source, id), ttl: windowMs },
       { name: type, meta: { source, event: id, alias, ...placeOf(queue, payload, tenant) } },
-      { alias, aliasMs: own?.ttl ?? windowMs, inbox: entry },
+      { alias, aliasMs: own?.ttl ?? (windowMs > aliasMs ? windowMs : undefined), inbox: entry },
     )
   }
 
@@ -145,7 +146,7 @@ export class Producer {
         name,
         timestamp: Date.now(),
         json: encode(json),
-        options: lane.writeOptions(dedupe ? { de: dedupe, meta } : { meta }),
+        options: lane.writeOptions({ de: dedupe, meta }),
         dedupe,
         extras,
       }),

@@ -22,6 +22,8 @@ type Jobs = {
   readonly prefix: string
   /** What Millrace knows of each job; undefined for a plain one. */
   readonly metaOf: MetaOf | undefined
+  /** No two jobs are the same to the store. */
+  readonly serial: { next: number }
 }
 export type MetaOf = (id: string, serial: number) => object
 
@@ -63,6 +65,7 @@ export function emptying(
 ): Side {
   prepareScripts()
   let hasBacklog = false
+  const serial = { next: 0 }
   const queue = new BullQueue(queueName, store.client.duplicate(), { prefix })
   stage.atEnd(async () => {
     await queue.close()
@@ -71,7 +74,7 @@ export function emptying(
   return {
     name,
     run: async () => {
-      const jobs = { queue, prefix, metaOf }
+      const jobs = { queue, prefix, metaOf, serial }
       if (backlog === 0 || !hasBacklog) {
         await empty(store.client)
         if (metaOf) await writeSettings(queue, ownQueues[kind])
@@ -128,11 +131,12 @@ async function commandsOf(client: TestRedis['client'], jobs: number): Promise<Fi
 }
 
 /** Jobs as the edge stores them; ours are compressed, and carry what Millrace knows of them as well. */
-async function fill({ queue, metaOf }: Jobs, events: number): Promise<void> {
+async function fill({ queue, metaOf, serial }: Jobs, events: number): Promise<void> {
   for (let first = 0; first < events; first += perCall) {
-    const jobs = Array.from({ length: Math.min(perCall, events - first) }, (_, i) => {
-      const id = eventId(first + i)
-      const own = metaOf ? { meta: metaOf(id, first + i) } : {}
+    const jobs = Array.from({ length: Math.min(perCall, events - first) }, () => {
+      const mine = serial.next++
+      const id = eventId(mine)
+      const own = metaOf ? { meta: metaOf(id, mine) } : {}
       const deduplication = { id: `slack-${id}`, ttl: dedupeMs }
       const opts = { ...jobOptions, ...own, jobId: randomUUID(), deduplication }
       return { name: 'app_mention', data: JSON.parse(metaOf ? encode(mention(id)) : mention(id)) as object, opts }
