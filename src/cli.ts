@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
+import { addActions } from './cli/actions.ts'
 import { addInbox, addReplay } from './cli/inbox.ts'
 import { json, whole } from './cli/options.ts'
 import { print, table } from './cli/print.ts'
+import { addDead, addRedrive } from './cli/redrive.ts'
 import { addSend } from './cli/send.ts'
 import { withTools } from './cli/with-tools.ts'
 import { ConfigError, loadConfig } from './config.ts'
@@ -27,6 +29,9 @@ const program = new Command('millrace')
 addSend(program)
 addInbox(program)
 addReplay(program)
+addActions(program)
+addDead(program)
+addRedrive(program)
 
 program
   .command('enqueue')

@@ -27,6 +27,9 @@ export type QueueSummary = {
   /** Jobs that ended in the last 60 s, as far as the keep policy still has them. */
   readonly throughputPerMinute: { readonly completed: number; readonly dead: number }
   readonly paused: boolean
+  /** Who paused it and when; null where that is not known. */
+  readonly pausedBy: string | null
+  readonly pausedAt: string | null
 }
 
 export type JobSummary = {
@@ -52,9 +55,9 @@ export type JobDetail = JobSummary & {
 }
 
 export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
-  const [counts, paused, oldest, completed, dead] = await Promise.all([
+  const [counts, pause, oldest, completed, dead] = await Promise.all([
     queue.getJobCounts(...(jobStates as unknown as JobType[])),
-    queue.isPaused(),
+    pauseOf(queue),
     oldestWaitingSeconds(queue),
     lastMinute(queue, 'completed'),
     lastMinute(queue, 'failed'),
@@ -64,8 +67,15 @@ export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
     counts: Object.fromEntries(jobStates.map((state) => [state, counts[state] ?? 0])) as Record<JobState, number>,
     oldestWaitingSeconds: oldest,
     throughputPerMinute: { completed, dead },
-    paused,
+    ...pause,
   }
+}
+
+/** Whether it is paused, and as far as that is known by whom and since when. */
+export async function pauseOf(queue: BullQueue): Promise<Pick<QueueSummary, 'paused' | 'pausedBy' | 'pausedAt'>> {
+  const [paused, by = null, at = null] = await queue.redis.hmget(queue.toKey('meta'), 'paused', 'pausedBy', 'pausedAt')
+  if (paused === null || paused === undefined) return { paused: false, pausedBy: null, pausedAt: null }
+  return { paused: true, pausedBy: by, pausedAt: at === null ? null : new Date(Number(at)).toISOString() }
 }
 
 async function oldestWaitingSeconds(queue: BullQueue): Promise<number> {
@@ -146,17 +156,17 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
 
 /** What BullMQ keeps beside the jobs, under the same kind of key: none of these is an id. */
 const besideJobs = new Set(
-  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children'.split(
+  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children dead-groups'.split(
     ' ',
   ),
 )
 
 /** With a colon BullMQ itself allows only the runs of a schedule. */
-function isJobId(id: string): boolean {
+export function isJobId(id: string): boolean {
   return (/^[\w.-]{1,200}$/.test(id) && !besideJobs.has(id)) || /^repeat:[\w.-]+:\d+$/.test(id)
 }
 
-function unknownJob(queue: BullQueue, id: string): MillraceError {
+export function unknownJob(queue: BullQueue, id: string): MillraceError {
   return new MillraceError('unknown-job', `there is no job ${id.slice(0, 100)} in '${queue.name}'`)
 }
 

@@ -115,6 +115,18 @@ export class Runner {
     abandoned.cancel()
   }
 
+  /** The ids of the jobs in hand. */
+  inHand(): string[] {
+    return [...this.#inHand.keys()]
+  }
+
+  /** Tells the attempt in hand to stop and sends the job to the dead letters. False when it is not in hand here. */
+  cancel(id: string, reason: string): boolean {
+    const attempt = this.#inHand.get(id)
+    attempt?.abort(new AttemptAborted('cancelled', reason))
+    return attempt !== undefined
+  }
+
   /** Whether jobs of this queue are being fetched: what BullMQ's isRunning() does not know of a lost connection. */
   health(): { ok: boolean; detail: string } {
     const running = this.#bull?.isRunning() === true && !this.#bull.closing
@@ -162,9 +174,12 @@ export class Runner {
     } finally {
       this.#inHand.delete(id)
     }
+    // Whatever it came to: a handler that was told to stop may have broken off half-way.
+    if (attempt.aborted?.because === 'cancelled') ended = { kind: 'cancelled', reason: attempt.aborted.message }
 
     const decision = decide(ended, bullJob.attemptsMade + 1, queue.retry, this.#options.random ?? Math.random)
-    const reason = isDefer(result) || isDrop(result) ? result.reason : undefined
+    const reason =
+      isDefer(result) || isDrop(result) ? result.reason : ended.kind === 'cancelled' ? ended.reason : undefined
     this.#report(bullJob, ended, decision, performance.now() - started, reason)
     return this.#carryOut(
       bullJob,
@@ -236,7 +251,7 @@ export class Runner {
         this.#decisions.set(bullJob, decision)
         throw errorOf(ended)
       case 'bury': {
-        if (ended.kind === 'dropped') throw dropped(decision.reason)
+        if (ended.kind === 'dropped' || ended.kind === 'cancelled') throw dropped(decision.reason)
         this.#decisions.set(bullJob, decision)
         throw errorOf(ended)
       }

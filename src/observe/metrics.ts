@@ -50,7 +50,7 @@ export function createMetrics() {
     }),
     jobsFinished: new Counter({
       name: 'millrace_jobs_finished_total',
-      help: 'Attempts by what they came to: done, retried, dead, deferred, dropped, interrupted',
+      help: 'Attempts by what they came to: done, retried, dead, deferred, dropped, cancelled, interrupted',
       labelNames: ['queue', 'outcome'] as const,
       registers,
     }),

@@ -10,6 +10,8 @@ export type Ended =
   | { readonly kind: 'unfit'; readonly error: unknown }
   | { readonly kind: 'deferred'; readonly ms: number }
   | { readonly kind: 'dropped'; readonly reason: string }
+  /** Somebody called it off. */
+  | { readonly kind: 'cancelled'; readonly reason: string }
   | { readonly kind: 'interrupted' }
 
 /** What happens to the job next. Only `retry` and `bury` use up the attempt. */
@@ -32,6 +34,7 @@ export function decide(ended: Ended, attempt: number, policy: Readonly<RetryPoli
     case 'interrupted':
       return { do: 'postpone', inMs: 0 }
     case 'dropped':
+    case 'cancelled':
       return { do: 'bury', reason: ended.reason }
     case 'unfit':
       return { do: 'bury', reason: messageOf(ended.error) }
