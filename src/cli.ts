@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { addActions } from './cli/actions.ts'
+import { addExplain, addQueueSettings } from './cli/explain.ts'
 import { addInbox, addReplay } from './cli/inbox.ts'
 import { json, whole } from './cli/options.ts'
 import { print, table } from './cli/print.ts'
@@ -32,6 +33,8 @@ addReplay(program)
 addActions(program)
 addDead(program)
 addRedrive(program)
+addExplain(program)
+addQueueSettings(program)
 
 program
   .command('enqueue')

@@ -17,6 +17,7 @@ import { otherMethods } from './methods.ts'
 import { parse } from './parse.ts'
 import { deadRoutes } from './redrive.ts'
 import { askedToWait, waitWith } from './wait.ts'
+import { queueRoutes } from './queue-routes.ts'
 
 /** More jobs in one request would hold it open past its deadline. */
 const maxBulk = 1_000
@@ -124,6 +125,7 @@ export function apiRoutes({
 
   router.use(jobActionRoutes({ desk, gatekeeper }))
   router.use(deadRoutes({ desk, gatekeeper }))
+  router.use(queueRoutes({ queues, bull, gatekeeper }))
   if (inbox) router.use(inbox)
   router.use(otherMethods(router))
   return router

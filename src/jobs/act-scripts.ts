@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { gatedCall, gatedCallThatRemoves } from './gate/calls.ts'
 
 // BullMQ ships the text without types and without an exports map.
 const { reprocessJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/reprocessJob-9.js') as {
@@ -14,9 +15,9 @@ const { reprocessJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts
  * `retry(prefix, state, id, at)`: BullMQ's own way from a set of finished jobs back to those that wait, attempts counted
  * anew. With `at` only when the job finished at that very time: one that ran in between and died again is another matter.
  */
-const retryFunction = `
+const retryFunction = `${gatedCall}
 local function reprocess(KEYS, ARGV)
-${reprocessJob.content}
+${reprocessJob.content.replace(/^local rcall = redis\.call;?$/gm, '')}
 end
 local function retry(prefix, state, id, at)
   local finished = redis.call('ZSCORE', prefix .. state, id)
@@ -74,10 +75,10 @@ local function pending(prefix, id)
 end`
 
 /** `take(prefix, id)`: takes a job that is not active out of where it is, and says where that was. */
-const takeFunction = `
+const takeFunction = `${gatedCallThatRemoves}
 local function take(prefix, id)
   for _, state in ipairs({ 'delayed', 'prioritized', 'failed', 'completed', 'waiting-children' }) do
-    if redis.call('ZREM', prefix .. state, id) == 1 then return state end
+    if rcall('ZREM', prefix .. state, id) == 1 then return state end
   end
   if redis.call('LREM', prefix .. 'wait', 1, id) == 1 then return 'waiting' end
 end

@@ -30,6 +30,19 @@ export type QueueSummary = {
   /** Who paused it and when; null where that is not known. */
   readonly pausedBy: string | null
   readonly pausedAt: string | null
+  readonly limits: QueueLimits
+}
+
+/** What holds now, wherever it was set; null is no bound. */
+export type QueueLimits = {
+  /** Starts of the whole queue, or of each key when `isByKey`. */
+  readonly rate: { readonly max: number; readonly perMs: number } | null
+  readonly isByKey: boolean
+  /** Whether the rate was set at run time. */
+  readonly isSet: boolean
+  readonly concurrency: number | null
+  /** Bounds of each tenant that has none of its own. */
+  readonly tenantConcurrency: number | null
 }
 
 export type JobSummary = {
@@ -55,12 +68,13 @@ export type JobDetail = JobSummary & {
 }
 
 export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
-  const [counts, pause, oldest, completed, dead] = await Promise.all([
+  const [counts, pause, oldest, completed, dead, limits] = await Promise.all([
     queue.getJobCounts(...(jobStates as unknown as JobType[])),
     pauseOf(queue),
     oldestWaitingSeconds(queue),
     lastMinute(queue, 'completed'),
     lastMinute(queue, 'failed'),
+    limitsOf(queue),
   ])
   return {
     name: queue.name,
@@ -68,6 +82,23 @@ export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
     oldestWaitingSeconds: oldest,
     throughputPerMinute: { completed, dead },
     ...pause,
+    limits,
+  }
+}
+
+async function limitsOf(queue: BullQueue): Promise<QueueLimits> {
+  const [meta, gate] = await Promise.all([
+    queue.redis.hmget(queue.toKey('meta'), 'max', 'duration', 'concurrency', 'limitSet'),
+    queue.redis.hmget(queue.toKey('gate'), 'max', 'per', 'concurrency'),
+  ])
+  const [max, perMs] = meta[0] ? meta : gate
+  const number = (text: string | null | undefined) => (text ? Number(text) : null)
+  return {
+    rate: max && perMs ? { max: Number(max), perMs: Number(perMs) } : null,
+    isByKey: !meta[0] && gate[0] !== null,
+    isSet: meta[3] === '1',
+    concurrency: number(meta[2]),
+    tenantConcurrency: number(gate[2]),
   }
 }
 
@@ -156,7 +187,7 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
 
 /** What BullMQ keeps beside the jobs, under the same kind of key: none of these is an id. */
 const besideJobs = new Set(
-  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children dead-groups'.split(
+  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children gate breaker probe dead-groups'.split(
     ' ',
   ),
 )
