@@ -15,9 +15,9 @@ import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { jobActionRoutes } from './job-actions.ts'
 import { otherMethods } from './methods.ts'
 import { parse } from './parse.ts'
+import { queueRoutes } from './queue-routes.ts'
 import { deadRoutes } from './redrive.ts'
 import { askedToWait, waitWith } from './wait.ts'
-import { queueRoutes } from './queue-routes.ts'
 
 /** More jobs in one request would hold it open past its deadline. */
 const maxBulk = 1_000
