@@ -49,7 +49,7 @@ it('cancels a job that holds its key, in hand or put off, and the key goes on', 
   const prefix = String(bull.opts.prefix)
   expect(await cancelJob(bull, later ?? '', { actor, prefix })).toMatchObject({ state: 'failed', was: 'delayed' })
   expect(await cancelJob(bull, hang ?? '', { actor, prefix })).toMatchObject({ state: 'cancelling' })
-  await until(() => done.length === 2, 'both keys go on')
+  await until(() => done.length === 2, 'both keys go on, before anybody sets the gate right', 4_000)
   expect(done.sort()).toEqual(['hang1', 'later1'])
   expect(await bull.getFailedCount()).toBe(2)
   await until(async () => JSON.stringify(await leftovers()) === JSON.stringify(idle), 'nothing is left')
