@@ -75,9 +75,14 @@ function queueSection({ queue, dead, looked, causes, groups }: DeadSummary, call
   return html`<section><h2><a href="/dashboard/queues/queue/${encodeURIComponent(queue)}?status=failed">${queue}</a></h2>
 <p class="soft">${dead ?? looked} dead, ${causes} causes, ${part}.</p>
 <table>
-<thead><tr><th>Cause</th><th class="n">Jobs</th><th>First seen</th><th>Last seen</th><th>Sample</th><th></th></tr></thead>
+<thead><tr><th>Cause</th><th class="n">Jobs</th><th>First seen (UTC)</th><th>Last seen</th><th>Sample</th><th></th></tr></thead>
 <tbody>${groups.slice(0, mostShown).map((group) => groupRow(queue, group, caller))}</tbody>
 </table></section>`
+}
+
+/** UTC, to the second: enough to look it up in the log. */
+function shortly(time: string): Html {
+  return html`<time datetime="${time}" style="white-space:nowrap">${time.slice(0, 19).replace('T', ' ')}</time>`
 }
 
 function groupRow(
@@ -86,14 +91,14 @@ function groupRow(
   caller: Caller,
 ): Html {
   const back = regression
-    ? html` <span class="warn">came back ${regression.after === 'redriven' ? 'after a redrive' : 'after a quiet time'}, ${regression.at}</span>`
+    ? html` <span class="warn">came back ${regression.after === 'redriven' ? 'after a redrive' : 'after a quiet time'}, ${shortly(regression.at)}</span>`
     : html``
   const button =
     caller.role === 'viewer'
       ? html``
       : html`<form method="post" action="/dashboard/dead/redrive"><input type="hidden" name="queue" value="${queue}"><input type="hidden" name="group" value="${group}"><button class="plain">Run again</button></form>`
   return html`<tr>
-<td style="white-space:normal;overflow-wrap:anywhere">${title}${back}<br><span class="soft">${group}</span></td><td class="n">${count}</td><td>${firstSeen}</td><td>${lastSeen}</td>
+<td style="white-space:normal;overflow-wrap:anywhere">${title}${back}<br><span class="soft">${group}</span></td><td class="n">${count}</td><td>${shortly(firstSeen)}</td><td>${shortly(lastSeen)}</td>
 <td><a href="/dashboard/queues/queue/${encodeURIComponent(queue)}/${encodeURIComponent(sample)}">${sample}</a></td><td>${button}</td>
 </tr>`
 }
