@@ -88,7 +88,7 @@ local function tell(prefix, ...)
 end`
 
 /**
- * KEYS[1] the job. ARGV: prefix, id, reason, now, channel, message. Returns the state it was in. What waits or is delayed is
+ * KEYS[1] the job. ARGV: prefix, id, reason, now, channel, message, and what explains it. Returns the state it was in. What waits or is delayed is
  * dead at once. What is active gets BullMQ's mark of a deferred failure, with which the next start would bury it, and the
  * processes that may have it in hand are told.
  */
@@ -114,7 +114,7 @@ if dedupe then
   if redis.call('PTTL', key) == -1 and redis.call('GET', key) == id then redis.call('DEL', key) end
 end
 redis.call('ZADD', prefix .. 'failed', ARGV[4], id)
-redis.call('HSET', KEYS[1], 'failedReason', ARGV[3], 'finishedOn', ARGV[4])
+redis.call('HSET', KEYS[1], 'failedReason', ARGV[3], 'finishedOn', ARGV[4], 'why', ARGV[7])
 redis.call('HDEL', KEYS[1], 'defa')
 tell(prefix, 'event', 'failed', 'jobId', id, 'failedReason', ARGV[3], 'prev', was)
 return was`

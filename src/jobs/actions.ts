@@ -1,4 +1,5 @@
 import { MillraceError, messageOf } from '../errors.ts'
+import { cancelledMark, type Why } from '../policy/why.ts'
 import { keys } from '../redis/keys.ts'
 import { cancelScript, removeScript, retryScript } from './act-scripts.ts'
 import type { BullQueue, JobMeta } from './bull.ts'
@@ -67,6 +68,9 @@ export async function cancelJob(
 ): Promise<Acted> {
   await mustSee(queue, id, actor)
   const said = reason === undefined ? `by ${actor.name}` : `${reason.slice(0, longestReason)} (by ${actor.name})`
+  const now = Date.now()
+  const mark = `${cancelledMark}${said}`
+  const why: Why = { code: 'cancelled', at: now, reason: mark }
   const was = String(
     await queue.redis.eval(
       cancelScript,
@@ -74,10 +78,11 @@ export async function cancelJob(
       queue.toKey(id),
       queue.toKey(''),
       id,
-      `cancelled: ${said}`,
-      Date.now(),
+      mark,
+      now,
       keys.cancel(prefix),
       `${queue.name} ${id}`,
+      JSON.stringify(why),
     ),
   )
   if (was === 'unknown') throw unknownJob(queue, id)

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Logger } from '../observe/log.ts'
+import { cancelledMark } from '../policy/why.ts'
 import { keys } from '../redis/keys.ts'
 
 /** What has jobs in hand: a Runner. */
@@ -89,7 +90,7 @@ export class Cancellations {
       if (!mine.has(id)) continue
       const mark = await this.#redis.hget(`${this.#prefix}:${queue}:${id}`, 'defa')
       // Stalls leave such a mark as well, and that is BullMQ's business.
-      if (mark?.startsWith('cancelled: ') && runner?.cancel(id, mark)) this.#log.info({ queue, job: id }, mark)
+      if (mark?.startsWith(cancelledMark) && runner?.cancel(id, mark)) this.#log.info({ queue, job: id }, mark)
     }
   }
 }

@@ -26,6 +26,8 @@ const act = async (id: string, verb: string, body?: unknown, key = operatorKey):
   const response = await at.post(path(id, verb), body, key)
   return { ...((await response.json()) as Answer), status: response.status }
 }
+/** What the job says of itself. */
+const why = async (id: string) => JSON.parse((await at.bull.redis.hget(at.bull.toKey(id), 'why')) ?? '{}') as unknown
 const events = async () => (await at.bull.redis.xrange(at.bull.toKey('events'), '-', '+')).map(([, fields]) => fields)
 
 describe('retry', () => {
@@ -96,6 +98,7 @@ describe('cancel', () => {
       reason: 'cancelled: a mistake (by olga)',
       attemptsMade: 0,
     })
+    expect(await why(id)).toMatchObject({ code: 'cancelled', reason: 'cancelled: a mistake (by olga)' })
     expect(await act(id, 'cancel')).toMatchObject({ status: 200, state: 'failed', was: 'failed' })
     expect((await events()).filter((fields) => fields.includes('failed') && fields.includes(id))).toHaveLength(1)
     await at.bull.resume()
@@ -114,6 +117,7 @@ describe('cancel', () => {
       expect(await act(id, 'cancel')).toMatchObject({ status: 200, state: 'cancelling', was: 'active' })
       expect(await at.inState(id, 'failed')).toMatchObject({ reason: 'cancelled: by olga', attemptsMade: 1 })
       expect([seen.aborted.get(id), seen.ran.get(id)]).toEqual(['cancelled', 1])
+      expect(await why(id)).toMatchObject({ code: 'cancelled', reason: 'cancelled: by olga' })
       // Nothing of it is left that would stop a new run.
       seen.mended = true
       await act(id, 'retry')
@@ -132,6 +136,10 @@ describe('cancel', () => {
     await at.bull.resume()
     expect(await at.inState(id, 'failed')).toMatchObject({ reason: 'cancelled: by olga' })
     expect(seen.ran.has(id)).toBe(false)
+    expect(await why(id)).toMatchObject({ code: 'cancelled', reason: 'cancelled: by olga' })
+    expect(await (await fetch(`${at.app.url}/metrics`)).text()).toMatch(
+      /jobs_finished_total\{[^}]*outcome="cancelled"[^}]*\} 1/,
+    )
   })
 
   it('of the next run of a schedule lets the schedule go on', async () => {
