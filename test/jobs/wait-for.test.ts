@@ -1,4 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import quarantine from '../../queues/quarantine.ts'
+import { loadConfig } from '../../src/config.ts'
+import { openTools } from '../../src/tools.ts'
 import { tenantKey, viewerKey } from '../harness/app.ts'
 import { chores, choresWorker, startChores } from '../harness/operator.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
@@ -86,6 +89,14 @@ describe('waitFor()', () => {
     await at.post(`/queues/chores/jobs/${id}/cancel`, { reason: 'no' })
     expect(await end).toContain('cancelled: no')
     await at.bull.resume()
+  })
+
+  it('works for commands as well', async () => {
+    const config = loadConfig({ REDIS_URL: redis.url, KEY_PREFIX: at.app.prefix })
+    const tools = await openTools(config, { queues: [chores, quarantine], workers: [], ignored: [] })
+    const { id } = await tools.enqueue(chores, { do: 'work', say: 'from a shell' })
+    expect(await tools.waitFor(chores, id, '10s')).toEqual({ said: 'from a shell' })
+    await tools.close()
   })
 
   it('closes its connection when nobody waits any more, and opens another', async () => {
