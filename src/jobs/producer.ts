@@ -13,6 +13,7 @@ import { aliasMs } from './alias.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, eventKey, type JobMeta } from './bull.ts'
 import { encode } from './codec.ts'
+import { fsynced } from './fsynced.ts'
 import { placeOf } from './gate/place.ts'
 import { TermsWriter } from './gate/terms.ts'
 import type { Inbox } from './inbox.ts'
@@ -191,9 +192,7 @@ export class Producer {
   async #fsynced(): Promise<void> {
     const { durability, ackDeadlineMs, bull } = this.#options
     const [any] = bull.values()
-    if (durability !== 'waitaof' || !any) return
-    const [local] = (await any.redis.call('WAITAOF', 1, 0, ackDeadlineMs)) as [number]
-    if (local < 1) throw new Error('the store did not fsync in time')
+    if (any) await fsynced(any.redis, durability, ackDeadlineMs)
   }
 }
 

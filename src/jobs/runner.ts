@@ -10,9 +10,9 @@ import { Attempt, AttemptAborted } from './attempt.ts'
 import { Breaker } from './breaker.ts'
 import { bullKeep, keepAll } from './bull.ts'
 import { prepareScripts } from './bull-scripts.ts'
-import { type Call, callHandler, endedByThrow } from './call.ts'
+import { type Call, callHandler, endedByAbort, endedByThrow } from './call.ts'
 import type { ContextOptions } from './context.ts'
-import { dropped, endedBy, errorOf, failedOf, storable } from './ended.ts'
+import { dropped, endedBy, errorOf, failedOf, isDecision, storable } from './ended.ts'
 import { Intake } from './intake.ts'
 import { untilPointless } from './patience.ts'
 import { expiry, newerVersion } from './payload.ts'
@@ -139,6 +139,18 @@ export class Runner {
     this.#breaker?.stop()
   }
 
+  /** The ids of the jobs in hand. */
+  inHand(): string[] {
+    return [...this.#inHand.keys()]
+  }
+
+  /** Tells the attempt in hand to stop and sends the job to the dead letters. False when it is not in hand here. */
+  cancel(id: string, reason: string): boolean {
+    const attempt = this.#inHand.get(id)
+    attempt?.abort(new AttemptAborted('cancelled', reason))
+    return attempt !== undefined
+  }
+
   /** Whether jobs of this queue are being fetched: what BullMQ's isRunning() does not know of a lost connection. */
   health(): { ok: boolean; detail: string } {
     const running = this.#bull?.isRunning() === true && !this.#bull.closing
@@ -178,9 +190,7 @@ export class Runner {
           () => callHandler(bullJob, worker, attempt, this.#contextOptions, call),
           worker.timeoutMs,
         )
-        ended = endedBy(result)
-        // What a handler returns after its time is not to be trusted: it may have broken off half-way.
-        if (attempt.aborted?.because === 'timeout') ended = { kind: 'failed', error: attempt.aborted }
+        ended = endedByAbort(attempt) ?? endedBy(result)
         const chain = call.context?.chain
         if (chain && ended.kind === 'done') {
           // Whoever has the job now leaves behind what his own attempt comes to.
@@ -243,7 +253,7 @@ export class Runner {
       throw new WaitingError()
     }
     this.#notes?.write(bullJob, why)
-    if (decision.do === 'bury' && (ended.kind === 'dropped' || ended.kind === 'expired')) throw dropped(decision.reason)
+    if (decision.do === 'bury' && isDecision(ended)) throw dropped(decision.reason)
     this.#decisions.set(bullJob, decision)
     throw errorOf(ended)
   }
