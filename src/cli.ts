@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { addInbox, addReplay } from './cli/inbox.ts'
 import { json, whole } from './cli/options.ts'
 import { print, table } from './cli/print.ts'
+import { addSchedules } from './cli/schedules.ts'
 import { addSend } from './cli/send.ts'
 import { withTools } from './cli/with-tools.ts'
 import { ConfigError, loadConfig } from './config.ts'
@@ -71,6 +72,8 @@ program
       ])
     }),
   )
+
+addSchedules(program)
 
 program
   .command('jobs')

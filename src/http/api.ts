@@ -8,6 +8,7 @@ import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { decode } from '../jobs/codec.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspect.ts'
+import { listSchedules } from '../jobs/schedules.ts'
 import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
 
@@ -54,7 +55,9 @@ export function apiRoutes({
   })
 
   router.get('/queues/:queue', async (request, response) => {
-    response.json(await summaryFor(gatekeeper.require(request), bullOf(request)))
+    const [caller, queue] = [gatekeeper.require(request), bullOf(request)]
+    const schedules = tenantOf(caller) === undefined ? { schedules: await listSchedules(queue) } : {}
+    response.json({ ...(await summaryFor(caller, queue)), ...schedules })
   })
 
   router

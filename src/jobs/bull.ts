@@ -61,6 +61,10 @@ export type JobMeta = {
   /** A second deduplication id: the end of its key, after `de:`. */
   readonly alias?: string | undefined
   readonly tenant?: string | undefined
+  /** The schedule that it is a run of. */
+  readonly schedule?: string
+  /** The definition of that schedule, as a hash. */
+  readonly plan?: string
 }
 
 export function metaOf(bullJob: BullJob): JobMeta {

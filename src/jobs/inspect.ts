@@ -36,6 +36,8 @@ export type JobSummary = {
   readonly state: string
   readonly tenant: string | null
   readonly event: string | null
+  /** The schedule that it is a run of. */
+  readonly schedule: string | null
   readonly attemptsMade: number
   readonly attempts: number
   readonly enqueuedAt: string
@@ -146,7 +148,7 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
 
 /** What BullMQ keeps beside the jobs, under the same kind of key: none of these is an id. */
 const besideJobs = new Set(
-  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children'.split(
+  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children schedule-runs schedule-turn'.split(
     ' ',
   ),
 )
@@ -170,6 +172,7 @@ function summarizeJob(queue: BullQueue, job: BullJob, state: string): JobSummary
     state,
     tenant: meta.tenant ?? null,
     event: meta.event ?? null,
+    schedule: meta.schedule ?? null,
     attemptsMade: job.attemptsMade,
     attempts: job.opts.attempts ?? 1,
     enqueuedAt: new Date(job.timestamp).toISOString(),

@@ -14,6 +14,7 @@ import { AttemptContext } from './context.ts'
 import { dropped, errorOf, outcomeName, storable } from './ended.ts'
 import { letWorkGoOn } from './full-store.ts'
 import { untilPointless } from './patience.ts'
+import { noteRun } from './schedules.ts'
 import { Tidying } from './tidying.ts'
 
 /*
@@ -190,6 +191,8 @@ export class Runner {
       return refuse(error)
     }
     const meta = metaOf(bullJob)
+    if (meta.schedule !== undefined)
+      noteRun(this.#options.redis, `${this.#options.prefix}:${worker.queue.name}`, bullJob)
     const run = (checked: unknown) => {
       const job: Job<unknown> = {
         id: bullJob.id ?? '',
