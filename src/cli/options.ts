@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander'
+import { type Duration, parseDuration } from '../define/duration.ts'
 
 /* Options that several commands have. */
 
@@ -7,4 +8,9 @@ export const json = () => new Option('--json', 'print JSON for programs')
 export function whole(text: string): number {
   if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1 to 9999999.')
   return Number(text)
+}
+
+export function duration(text: string): Duration {
+  if (parseDuration(text) === undefined) throw new InvalidArgumentError('It must be a duration such as 30s or 10m.')
+  return text as Duration
 }

@@ -165,7 +165,7 @@ export function addArguments(job: {
  * BullMQ's functions stand at the margin and end with an `end` there; they use nothing of the script's but `rcall`. One
  * that did would be a global variable to Lua, which Redis refuses, and so would the test that runs them all.
  */
-function splitLua(text: string): { functions: string; body: string } {
+export function splitLua(text: string): { functions: string; body: string } {
   const functions: string[] = []
   const body = text.replace(/^local function [\s\S]*?^end[ \t]*$/gm, (whole) => {
     functions.push(whole)

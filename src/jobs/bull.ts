@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { type Job as BullJob, Queue, type QueueOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { AnyQueue, KeepPolicy } from '../define/queue.ts'
@@ -43,6 +44,11 @@ export function bullJobOptions(queue: AnyQueue) {
 /** An event's deduplication id. The dot stands in no source's name, so that no two sources can make the same. */
 export function eventKey(source: string, event: string): string {
   return `${source}.${event}`
+}
+
+/** A deduplication id of a caller's key, which may be of any length and hold any character. */
+export function hashedKey(key: string): string {
+  return `key-${createHash('sha256').update(key).digest('base64url')}`
 }
 
 /** BullMQ's word for removing no job at all. */

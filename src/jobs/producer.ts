@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
 import { durationMs } from '../define/duration.ts'
@@ -10,11 +9,12 @@ import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { Batch } from './batch.ts'
-import { type BullQueue, bullJobOptions, eventKey, type JobMeta } from './bull.ts'
+import { type BullQueue, bullJobOptions, eventKey, hashedKey, type JobMeta } from './bull.ts'
 import { encode } from './codec.ts'
 import type { Inbox } from './inbox.ts'
 import { createJobIds } from './job-id.ts'
 import type { Shedder } from './shedder.ts'
+import { type Apart, apartOf, createSingleAdd, isApart, type SingleAdd, storedOptions } from './single-add.ts'
 
 export type ProducerOptions = {
   readonly redis: Redis
@@ -47,9 +47,11 @@ export class Producer {
   readonly #options: ProducerOptions
   readonly #lanes: Map<string, Lane>
   readonly #nextId = createJobIds()
+  readonly #single: SingleAdd
 
   constructor(options: ProducerOptions) {
     this.#options = options
+    this.#single = createSingleAdd(options)
     this.#lanes = new Map(
       options.queues.map((queue) => [
         queue.name,
@@ -63,7 +65,7 @@ export class Producer {
 
   /** Resolves when every add so far has an answer. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#lanes.values()].map((lane) => lane.batch.drained()))
+    await Promise.all([...[...this.#lanes.values()].map((lane) => lane.batch.drained()), this.#single.drained()])
   }
 
   /**
@@ -85,10 +87,12 @@ export class Producer {
 
   /** A duplicate of a job that is dead revives it: whoever adds it again wants it done. */
   async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
-    const added = await this.#store(queue, json, dedupeOf(queue, payload, options), {
-      name: options.name ?? queue.name,
-      meta: options.tenant === undefined ? {} : { tenant: options.tenant },
-    })
+    const [name, dedupe] = [options.name ?? queue.name, dedupeOf(queue, payload, options)]
+    const meta: JobMeta = options.tenant === undefined ? {} : { tenant: options.tenant }
+    const apart = apartOf(queue, payload, options, dedupe)
+    const added = await (apart
+      ? this.#storeApart(queue, json, apart, { name, meta })
+      : this.#store(queue, json, dedupe, { name, meta }))
     if (added.duplicate) await this.revive(queue, added.id)
     return added
   }
@@ -107,6 +111,11 @@ export class Producer {
     const refusal = this.#refusal(queue, tenant, json.length, isPromised)
     if (refusal) return Promise.reject(refusal)
     const entry = inbox && this.#options.inbox?.entry(event, inbox, windowMs)
+    if (isApart(queue)) {
+      const guard = { id: eventKey(source, id), ttl: windowMs }
+      const apart = { ...apartOf(queue, payload, {}, undefined), guard } as Apart
+      return this.#storeApart(queue, json, apart, { name: type, meta: { source, event: id, tenant } }, entry)
+    }
     // The queue's own word for sameness goes before the provider's second one; the script knows one beside the event's id.
     const own = dedupeOf(queue, payload, {})
     const alias = own?.id ?? (event.alias === undefined ? undefined : eventKey(source, event.alias))
@@ -145,6 +154,26 @@ export class Producer {
       return { id, duplicate: false }
     }
     return { id, duplicate: true }
+  }
+
+  /** As {@link #store}, for jobs with a delay and for queues whose jobs make room for each other. */
+  async #storeApart(
+    queue: AnyQueue,
+    json: string,
+    apart: Apart,
+    { name, meta }: { name: string; meta: JobMeta },
+    inbox?: Extras['inbox'],
+  ): Promise<Enqueued> {
+    const lane = this.#lanes.get(queue.name)
+    if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
+    const mine = this.#nextId()
+    const options = lane.writeOptions({
+      ...storedOptions(apart),
+      meta: apart.guard ? { ...meta, alias: apart.guard.id } : meta,
+    })
+    const id = await this.#single.add({ queue: queue.name, id: mine, name, data: encode(json), options, apart, inbox })
+    if (id === mine) this.#options.metrics.jobsEnqueued.inc({ queue: queue.name })
+    return { id, duplicate: id !== mine }
   }
 
   #refusal(
@@ -205,11 +234,10 @@ function stringify(queue: AnyQueue, payload: unknown): string {
 }
 
 function dedupeOf(queue: AnyQueue, payload: unknown, options: EnqueueOptions): { id: string; ttl: number } | undefined {
-  const key = options.dedupeKey ?? queue.dedupe?.by(payload)
+  const own = isApart(queue) ? undefined : queue.dedupe
+  const key = options.dedupeKey ?? own?.by(payload)
   if (key === undefined) return undefined
-  const ttl =
-    options.dedupeFor === undefined ? (queue.dedupe?.withinMs ?? dayMs) : durationMs(options.dedupeFor, 'dedupeFor')
+  const ttl = options.dedupeFor === undefined ? (own?.withinMs ?? dayMs) : durationMs(options.dedupeFor, 'dedupeFor')
   if (ttl < 1) throw new MillraceError('bad-request', `dedupeFor ${options.dedupeFor} is not at least '1ms'`)
-  // Hashed, because a caller's key may be of any length and hold any character.
-  return { id: `key-${createHash('sha256').update(key).digest('base64url')}`, ttl }
+  return { id: hashedKey(key), ttl }
 }
