@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { type Job as BullJob, Queue, type QueueOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { AnyQueue, KeepPolicy } from '../define/queue.ts'
+import { prepareScripts } from './bull-scripts.ts'
 
 /** BullMQ's view of a queue, with its connection: BullMQ's own handle on it knows only the commands that BullMQ needs. */
 export class BullQueue extends Queue {
@@ -15,6 +16,7 @@ export class BullQueue extends Queue {
 
 /** Opens BullMQ's view of each queue on one shared connection, for everything but the hot path. */
 export function openQueues(queues: readonly AnyQueue[], redis: Redis, prefix: string): Map<string, BullQueue> {
+  prepareScripts()
   return new Map(
     queues.map((queue) => {
       const bull = new BullQueue(queue.name, redis, {
@@ -71,6 +73,10 @@ export type JobMeta = {
   readonly schedule?: string
   /** The definition of that schedule, as a hash. */
   readonly plan?: string
+  /** Whose turns it takes, when that is not the tenant; the key whose order it keeps; the key that it is limited by. */
+  readonly group?: string | undefined
+  readonly key?: string | undefined
+  readonly limit?: string | undefined
 }
 
 export function metaOf(bullJob: BullJob): JobMeta {

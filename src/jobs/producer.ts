@@ -11,6 +11,8 @@ import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, eventKey, hashedKey, type JobMeta } from './bull.ts'
 import { encode } from './codec.ts'
+import { placeOf } from './gate/place.ts'
+import { TermsWriter } from './gate/terms.ts'
 import type { Inbox } from './inbox.ts'
 import { createJobIds } from './job-id.ts'
 import type { Shedder } from './shedder.ts'
@@ -48,10 +50,12 @@ export class Producer {
   readonly #lanes: Map<string, Lane>
   readonly #nextId = createJobIds()
   readonly #single: SingleAdd
+  readonly #terms: TermsWriter
 
   constructor(options: ProducerOptions) {
     this.#options = options
     this.#single = createSingleAdd(options)
+    this.#terms = new TermsWriter(options.redis, options.prefix)
     this.#lanes = new Map(
       options.queues.map((queue) => [
         queue.name,
@@ -88,7 +92,7 @@ export class Producer {
   /** A duplicate of a job that is dead revives it: whoever adds it again wants it done. */
   async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
     const [name, dedupe] = [options.name ?? queue.name, dedupeOf(queue, payload, options)]
-    const meta: JobMeta = options.tenant === undefined ? {} : { tenant: options.tenant }
+    const meta = placeOf(queue, payload, options.tenant)
     const apart = apartOf(queue, payload, options, dedupe)
     const added = await (apart
       ? this.#storeApart(queue, json, apart, { name, meta })
@@ -114,7 +118,13 @@ export class Producer {
     if (isApart(queue)) {
       const guard = { id: eventKey(source, id), ttl: windowMs }
       const apart = { ...apartOf(queue, payload, {}, undefined), guard } as Apart
-      return this.#storeApart(queue, json, apart, { name: type, meta: { source, event: id, tenant } }, entry)
+      return this.#storeApart(
+        queue,
+        json,
+        apart,
+        { name: type, meta: { source, event: id, ...placeOf(queue, payload, tenant) } },
+        entry,
+      )
     }
     // The queue's own word for sameness goes before the provider's second one; the script knows one beside the event's id.
     const own = dedupeOf(queue, payload, {})
@@ -123,7 +133,7 @@ export class Producer {
       queue,
       json,
       { id: eventKey(source, id), ttl: windowMs },
-      { name: type, meta: { source, event: id, alias, tenant } },
+      { name: type, meta: { source, event: id, alias, ...placeOf(queue, payload, tenant) } },
       { alias, aliasMs: own?.ttl ?? windowMs, inbox: entry },
     )
   }
@@ -137,6 +147,8 @@ export class Producer {
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
+    const terms = this.#terms.ensure(queue, meta.group ?? meta.tenant ?? '')
+    if (terms) await terms
     const mine = this.#nextId()
     const id = await lane.batch.add(
       addArguments({
@@ -166,6 +178,8 @@ export class Producer {
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
+    const terms = this.#terms.ensure(queue, meta.group ?? meta.tenant ?? '')
+    if (terms) await terms
     const mine = this.#nextId()
     const options = lane.writeOptions({
       ...storedOptions(apart),

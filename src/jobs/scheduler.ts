@@ -3,6 +3,7 @@ import type { SchedulePolicy } from '../define/queue/schedule.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import type { Logger } from '../observe/log.ts'
 import type { BullQueue } from './bull.ts'
+import { TermsWriter } from './gate/terms.ts'
 import { schedulerId, storedSchedule, storedSchedules, templateOf } from './schedules.ts'
 
 /*
@@ -125,6 +126,7 @@ export class Scheduler {
     await letGo(bull, schedule.id)
     const { id, cron, everyMs, tz } = schedule
     const { data, opts } = templateOf(queue, schedule)
+    await new TermsWriter(bull.redis, bull.opts.prefix ?? '').ensure(queue, opts.meta.tenant ?? '')
     const repeat =
       everyMs === undefined ? { pattern: cron ?? '', tz } : { every: everyMs, startDate: nextSlot(everyMs, Date.now()) }
     await bull.upsertJobScheduler(schedulerId(id), repeat, { name: queue.name, data, opts })

@@ -7,6 +7,7 @@ import { validate } from '../define/schema.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import { type BullQueue, bullJobOptions, type JobMeta, metaOf } from './bull.ts'
 import { encode } from './codec.ts'
+import { placeOf } from './gate/place.ts'
 
 /*
  * Schedules as they stand in the store: BullMQ's job schedulers, of which the run that comes next is always there as a
@@ -96,8 +97,7 @@ export function noteRun(redis: Redis, queueKey: string, bullJob: BullJob): void 
 /** What is stored for the jobs of a schedule: payload and options. */
 export function templateOf(queue: AnyQueue, { id, payload, cron, everyMs, tz }: SchedulePolicy) {
   const json = encode(JSON.stringify(payload ?? null))
-  const tenant = queue.tenant?.by(payload)
-  const fixed = { ...bullJobOptions(queue), meta: { schedule: id, ...(tenant === undefined ? {} : { tenant }) } }
+  const fixed = { ...bullJobOptions(queue), meta: { schedule: id, ...placeOf(queue, payload, undefined) } }
   const plan = createHash('sha1')
     .update(JSON.stringify([json, fixed, cron, everyMs, tz]))
     .digest('base64url')
@@ -114,7 +114,7 @@ export async function checkSchedules(queues: readonly AnyQueue[]): Promise<void>
       try {
         // As it will be read back: a Date, say, is a text by then.
         await validate(queue.payload, JSON.parse(JSON.stringify(payload ?? null)), what)
-        queue.tenant?.by(payload)
+        placeOf(queue, payload, undefined)
       } catch (error) {
         const why = messageOf(error)
         mistakes.push(`queues/${queue.name}.ts: ${why.startsWith(what) ? why : `${what}: ${why}`}`)

@@ -10,6 +10,7 @@ import { MillraceError } from '../errors.ts'
 import { addKeys, type InboxFields, splitLua } from './add-script.ts'
 import { unavailable } from './batch.ts'
 import { hashedKey } from './bull.ts'
+import { gatedCall } from './gate/calls.ts'
 
 // BullMQ ships the text without types and without an exports map. Of its adds this one has delay and priority in one function.
 const { addJobScheduler } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/addJobScheduler-11.js') as {
@@ -71,10 +72,10 @@ export function apartOf(
  */
 const script = (() => {
   const { functions } = splitLua(addJobScheduler.content)
-  return `
+  return `${gatedCall}
 local prefix, id, name, now, data, json, mode, own, ttl, delay, guard, guardTtl = unpack(ARGV, 1, 12)
 local inbox, length, entry, entryData, entryRaw, cancels, queue = unpack(ARGV, 13, 19)
-local rcall, pcall, encode = redis.call, redis.pcall, cjson.encode
+local attempt, encode = redis.pcall, cjson.encode
 local cjson = { encode = function() return json end }
 ${functions}
 local key, guardKey = prefix .. 'de:' .. own, prefix .. 'de:' .. guard
@@ -135,7 +136,7 @@ if entry ~= '' then
     fields[#fields + 1] = entryRaw
   end
   -- What is only for finding it again must not keep anybody's job from being stored.
-  pcall('XADD', inbox, 'MAXLEN', '~', length, '*', 'meta', entry, unpack(fields))
+  attempt('XADD', inbox, 'MAXLEN', '~', length, '*', 'meta', entry, unpack(fields))
 end
 return id`
 })()
