@@ -84,7 +84,9 @@ export function apiRoutes({
             ? {}
             : { dedupeKey: JSON.stringify([tenant ?? '*', key, part]), dedupeFor: '24h' as const }),
         })
-        if (key !== undefined && added.duplicate) await refuseAnother(bull.get(name), added.id, payload)
+        // A singleton's duplicate may be so by the queue's own key, which says nothing about this one.
+        if (key !== undefined && added.duplicate && queue.dedupe?.mode !== 'singleton')
+          await refuseAnother(bull.get(name), added.id, payload)
         return added
       }
       const { body } = request

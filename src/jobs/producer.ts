@@ -230,7 +230,7 @@ export class Producer {
 }
 
 /** The payload as it will be stored. Throws `invalid-payload`. */
-async function jsonOf(queue: AnyQueue, payload: unknown): Promise<string> {
+export async function jsonOf(queue: AnyQueue, payload: unknown): Promise<string> {
   const json = stringify(queue, payload)
   // What is checked is what will be read back: a Date, say, is a text by then.
   await validate(queue.payload, JSON.parse(json), `job for '${queue.name}'`)
@@ -247,7 +247,11 @@ function stringify(queue: AnyQueue, payload: unknown): string {
   }
 }
 
-function dedupeOf(queue: AnyQueue, payload: unknown, options: EnqueueOptions): { id: string; ttl: number } | undefined {
+export function dedupeOf(
+  queue: AnyQueue,
+  payload: unknown,
+  options: EnqueueOptions,
+): { id: string; ttl: number } | undefined {
   const own = isApart(queue) ? undefined : queue.dedupe
   const key = options.dedupeKey ?? own?.by(payload)
   if (key === undefined) return undefined

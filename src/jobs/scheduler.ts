@@ -16,8 +16,8 @@ import { schedulerId, storedSchedule, storedSchedules, templateOf } from './sche
 const promptMs = 1_000
 /** A run due so soon is waited for: between our look and BullMQ's script it could come due, and be thrown away. */
 const marginMs = 100
-/** How often runs that went missing are looked for. */
-const everyMs = 60_000
+/** How often runs that went missing are looked for, and a store that refused writes at the start is asked again. */
+const everyMs = 30_000
 /** One process at a time changes a queue's schedules. Longer than it takes; a process that dies with it is not missed. */
 const turnMs = 10_000
 const turnPollMs = 25
@@ -36,19 +36,34 @@ export class Scheduler {
   readonly #options: SchedulerOptions
   #timer: NodeJS.Timeout | undefined
   #round: Promise<void> = Promise.resolve()
+  #isSettled = false
 
   constructor(options: SchedulerOptions) {
     this.#options = options
   }
 
+  /** A store that is full must be worked off: no start waits for what is written here. */
   async start(): Promise<void> {
-    await this.#each((queue, bull) => this.#reconcile(queue, bull))
-    if (!this.#options.mayChange) return
-    this.#timer = setInterval(() => {
-      this.#round = this.mend().catch((error) =>
-        this.#options.log.warn({ err: error }, 'could not look after the schedules; trying again in a minute'),
+    const look = () =>
+      (this.#isSettled ? this.mend() : this.reconcile()).catch((error) =>
+        this.#options.log.warn({ err: error }, 'could not look after the schedules; trying again'),
       )
+    await look()
+    if (!this.#options.mayChange) return
+    let isRunning = false
+    this.#timer = setInterval(() => {
+      if (isRunning) return
+      isRunning = true
+      this.#round = look().finally(() => {
+        isRunning = false
+      })
     }, everyMs)
+  }
+
+  /** Brings the store to what the queue files say. */
+  async reconcile(): Promise<void> {
+    await this.#each((queue, bull) => this.#reconcile(queue, bull))
+    this.#isSettled = true
   }
 
   async stop(): Promise<void> {

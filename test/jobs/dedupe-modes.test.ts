@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import quarantine from '../../queues/quarantine.ts'
 import { type AnyQueue, defer, defineQueue, defineWorker } from '../../src/index.ts'
+import { apiOf } from '../harness/api.ts'
 import { startTestApp, type TestApp } from '../harness/app.ts'
 import { jobsOf } from '../harness/jobs.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
@@ -250,4 +251,18 @@ it('takes a given key for the same request, and what is another by the mode', as
   expect(await app.enqueue(queues.idle, { key, n: 1 }, { dedupeKey })).toEqual({ id: first.id, duplicate: true })
   const left = (await jobsOf(app, 'idle', ['delayed'])).filter(({ data }) => (data as { key: string }).key === key)
   expect(left.map(({ id }) => id)).toEqual([second.id])
+})
+
+it('does not take a singleton for a misuse of the Idempotency-Key', async () => {
+  const api = apiOf(() => app)
+  const key = freshId('k')
+  const add = (n: number, idempotency: string) =>
+    api.add('singleton', { key, n, hold: true }, { headers: { 'idempotency-key': idempotency } })
+  const first = (await (await add(1, freshId('r'))).json()) as object
+  const release = await isHeld(key)
+  const second = await add(2, freshId('r'))
+  expect(second.status).toBe(201)
+  expect(await second.json()).toEqual({ ...first, duplicate: true })
+  release()
+  await done(queues.singleton)
 })

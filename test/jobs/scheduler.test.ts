@@ -212,6 +212,25 @@ it('plans a run again that has gone', async () => {
   expect(await redis.client.exists(bull.toKey(run ?? ''))).toBe(0)
 })
 
+it('lets a process start while the store takes nothing, and makes up for it', async () => {
+  const own = await startRedis()
+  try {
+    const queue = queueOf({ every: '1h', payload: { what: 'x' } })
+    const definitions = { queues: [queue, quarantine], workers: [], ignored: [] }
+    await own.client.config('SET', 'min-replicas-to-write', '1')
+    const app = await startTestApp(own.url, { definitions, env: { ROLES: 'scheduler' } })
+    open.push(app)
+    expect(await listSchedules(bullOf(app))).toEqual([])
+    await own.client.config('SET', 'min-replicas-to-write', '0')
+    const log = createLogger({ logLevel: 'silent', logFormat: 'json' })
+    await new Scheduler({ queues: [queue], bull: app.bull, log, mayChange: true }).reconcile()
+    expect(await listSchedules(bullOf(app))).toMatchObject([{ id: 'default', every: 3_600_000 }])
+    await open.pop()?.close()
+  } finally {
+    await own.stop()
+  }
+})
+
 it('shows itself in the API, and marks its jobs', async () => {
   const queue = queueOf({ id: 'tick', every: '1s', payload: { what: 'tick' } }, { retry: { attempts: 3 } })
   const work = defineWorker(queue, () => {})
