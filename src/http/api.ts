@@ -11,6 +11,7 @@ import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspec
 import { listSchedules } from '../jobs/schedules.ts'
 import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
+import { queueRoutes } from './queue-routes.ts'
 
 /** More jobs in one request would hold it open past its deadline. */
 const maxBulk = 1_000
@@ -105,6 +106,7 @@ export function apiRoutes({
     response.json(await describeJob(bullOf(request), String(request.params.id), tenantOf(gatekeeper.require(request))))
   })
 
+  router.use(queueRoutes({ queues, bull, gatekeeper }))
   if (inbox) router.use(inbox)
   return router
 

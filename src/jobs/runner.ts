@@ -16,6 +16,7 @@ import { dropped, errorOf, outcomeName, storable } from './ended.ts'
 import { untilPointless } from './patience.ts'
 import { noteRun } from './schedules.ts'
 import { Tidying } from './tidying.ts'
+import { workerName } from './worker-name.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -72,6 +73,7 @@ export class Runner {
       connection: redis,
       prefix,
       concurrency: worker.concurrency,
+      name: workerName(worker.concurrency),
       lockDuration: lockMs,
       stalledInterval: stalledCheckMs,
       maxStalledCount: maxStalls,
