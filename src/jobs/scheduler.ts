@@ -1,21 +1,25 @@
 import { randomUUID } from 'node:crypto'
 import type { SchedulePolicy } from '../define/queue/schedule.ts'
 import type { AnyQueue } from '../define/queue.ts'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import type { BullQueue } from './bull.ts'
 import { TermsWriter } from './gate/terms.ts'
-import { schedulerId, storedSchedule, storedSchedules, templateOf } from './schedules.ts'
+import { schedulerId } from './schedule-id.ts'
+import { storedSchedule, storedSchedules, templateOf } from './schedules.ts'
 
 /*
  * Brings BullMQ's schedulers to what the queue files say. The runs themselves need nobody here: the worker that takes one
- * plans the next. What BullMQ's own upsert would get wrong is done around it: it throws a run away that is due and not yet
- * taken (so that each boot could lose one), and an `every` would run at once at each change.
+ * plans the next. What BullMQ's own upsert would get wrong is set right: it throws a run away that is due and not yet taken (see
+ * bull-scripts.ts), so that each boot could lose one, and an `every` would run at once at each change.
  */
 
 /** Later than this a run was missed; until then somebody may just be taking it. */
 const promptMs = 1_000
-/** A run due so soon is waited for: between our look and BullMQ's script it could come due, and be thrown away. */
+/** The first slot of an `every` is not one that begins before BullMQ has been told of it. */
 const marginMs = 100
+/** A run can come due while the next one is computed, which is then the same; the second time it is not. */
+const planTries = 3
 /** How often runs that went missing are looked for, and a store that refused writes at the start is asked again. */
 const everyMs = 30_000
 /** One process at a time changes a queue's schedules. Longer than it takes; a process that dies with it is not missed. */
@@ -138,13 +142,17 @@ export class Scheduler {
   }
 
   async #plan(queue: AnyQueue, bull: BullQueue, schedule: SchedulePolicy): Promise<void> {
-    await letGo(bull, schedule.id)
     const { id, cron, everyMs, tz } = schedule
     const { data, opts } = templateOf(queue, schedule)
     await new TermsWriter(bull.redis, bull.opts.prefix ?? '').ensure(queue, opts.meta.tenant ?? '')
-    const repeat =
-      everyMs === undefined ? { pattern: cron ?? '', tz } : { every: everyMs, startDate: nextSlot(everyMs, Date.now()) }
-    await bull.upsertJobScheduler(schedulerId(id), repeat, { name: queue.name, data, opts })
+    for (let tries = 1; ; tries++)
+      try {
+        const startDate = everyMs === undefined ? 0 : nextSlot(everyMs, Date.now())
+        const repeat = everyMs === undefined ? { pattern: cron ?? '', tz } : { every: everyMs, startDate }
+        return void (await bull.upsertJobScheduler(schedulerId(id), repeat, { name: queue.name, data, opts }))
+      } catch (error) {
+        if (tries === planTries || !/already exists/.test(messageOf(error))) throw error
+      }
   }
 
   async #inTurn(bull: BullQueue, work: () => Promise<void>): Promise<void> {
@@ -170,17 +178,6 @@ async function isPlanned(bull: BullQueue, id: string, next: number | undefined):
   return name !== null && finishedOn === null
 }
 
-/** A run that is due and not yet taken stays as it is, for whoever comes; BullMQ's upsert would replace it by the next. */
-async function letGo(bull: BullQueue, id: string): Promise<void> {
-  for (;;) {
-    const { next } = await storedSchedule(bull, id)
-    if (next === undefined || next > Date.now() + marginMs) return
-    // Once more from the start, in case a worker has taken it meanwhile and planned the following one.
-    if (next <= Date.now()) await bull.redis.eval(letGoScript, 1, bull.toKey('repeat'), schedulerId(id), next)
-    else await new Promise((resolve) => setTimeout(resolve, next - Date.now() + 1))
-  }
-}
-
 /** Slots are counted from the epoch, so that a restart moves none of them. Not the one that is about to begin. */
 export function nextSlot(everyMs: number, now: number): number {
   return Math.ceil((now + marginMs) / everyMs) * everyMs
@@ -192,8 +189,5 @@ if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[3] or redis.call('ZREM', KEYS[
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('DEL', KEYS[3])
 return 1`
-
-/** KEYS: schedulers. ARGV: scheduler, when its next run is due. */
-const letGoScript = `if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('ZREM', KEYS[1], ARGV[1]) end`
 
 const releaseScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end`

@@ -8,16 +8,12 @@ import { MillraceError, messageOf } from '../errors.ts'
 import { type BullQueue, bullJobOptions, type JobMeta, metaOf } from './bull.ts'
 import { encode } from './codec.ts'
 import { placeOf } from './gate/place.ts'
+import { schedulePrefix, schedulerId } from './schedule-id.ts'
 
 /*
  * Schedules as they stand in the store: BullMQ's job schedulers, of which the run that comes next is always there as a
  * delayed job. Whoever takes that one plans the following one, in the script that knows whether it is there already.
  */
-
-/** Marks BullMQ's schedulers that came from a queue file: others are nobody's business. No colon: an old kind of key has them. */
-const prefix = 'millrace.'
-
-export const schedulerId = (id: string) => prefix + id
 
 /** When each schedule of a queue last started a run: id → JSON. For looking at; kept as long as the queue. */
 const runsKey = (queue: BullQueue) => queue.toKey('schedule-runs')
@@ -49,7 +45,7 @@ export type StoredSchedule = {
 
 export async function storedSchedules(queue: BullQueue): Promise<StoredSchedule[]> {
   const all = await queue.redis.zrange(queue.toKey('repeat'), '0', '-1')
-  const ours = all.filter((id) => id.startsWith(prefix)).map((id) => id.slice(prefix.length))
+  const ours = all.filter((id) => id.startsWith(schedulePrefix)).map((id) => id.slice(schedulePrefix.length))
   return Promise.all(ours.map((id) => storedSchedule(queue, id)))
 }
 

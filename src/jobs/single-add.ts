@@ -10,7 +10,7 @@ import { MillraceError } from '../errors.ts'
 import { addKeys, type InboxFields, splitLua } from './add-script.ts'
 import { unavailable } from './batch.ts'
 import { hashedKey } from './bull.ts'
-import { gatedCall } from './gate/calls.ts'
+import { gatedCallThatRemoves } from './gate/calls.ts'
 
 // BullMQ ships the text without types and without an exports map. Of its adds this one has delay and priority in one function.
 const { addJobScheduler } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/addJobScheduler-11.js') as {
@@ -72,7 +72,7 @@ export function apartOf(
  */
 const script = (() => {
   const { functions } = splitLua(addJobScheduler.content)
-  return `${gatedCall}
+  return `${gatedCallThatRemoves}
 local prefix, id, name, now, data, json, mode, own, ttl, delay, guard, guardTtl = unpack(ARGV, 1, 12)
 local inbox, length, entry, entryData, entryRaw, cancels, queue = unpack(ARGV, 13, 19)
 local attempt, encode = redis.pcall, cjson.encode
