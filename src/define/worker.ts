@@ -17,6 +17,7 @@ export type Job<Payload> = {
   readonly name: string
   /** Whose job this is; undefined when the source or producer named nobody. */
   readonly tenant: string | undefined
+  /** When it was stored; for a run of a schedule, when it was due. */
   readonly enqueuedAt: Date
 }
 

@@ -79,6 +79,14 @@ export type JobMeta = {
   readonly limit?: string | undefined
 }
 
+/**
+ * From when on a job waits: it was stored then, or later if it had a delay; a run of a schedule is stored when the one
+ * before is taken.
+ */
+export function dueAt({ timestamp, opts }: Pick<BullJob, 'timestamp' | 'opts'>): number {
+  return timestamp + (opts.delay ?? 0)
+}
+
 export function metaOf(bullJob: BullJob): JobMeta {
   return (bullJob.opts as { meta?: JobMeta }).meta ?? {}
 }

@@ -1,6 +1,6 @@
 import type { Job as BullJob, JobType } from 'bullmq'
 import { MillraceError } from '../errors.ts'
-import { type BullQueue, metaOf } from './bull.ts'
+import { type BullQueue, dueAt, metaOf } from './bull.ts'
 import { decodeOrStored } from './codec.ts'
 
 export const jobStates = [
@@ -104,8 +104,10 @@ async function limitsOf(queue: BullQueue): Promise<QueueLimits> {
 async function oldestWaitingSeconds(queue: BullQueue): Promise<number> {
   // Jobs come in on the list's left end and are taken from its right; reading one id is cheap however long it is.
   const id = await queue.redis.lindex(queue.toKey('wait'), -1)
-  const timestamp = id === null ? null : await queue.redis.hget(queue.toKey(id), 'timestamp')
-  return timestamp === null ? 0 : Math.max(0, (Date.now() - Number(timestamp)) / 1_000)
+  const [timestamp, opts] = id === null ? [] : await queue.redis.hmget(queue.toKey(id), 'timestamp', 'opts')
+  if (!timestamp) return 0
+  const since = dueAt({ timestamp: Number(timestamp), opts: JSON.parse(opts ?? '{}') as BullJob['opts'] })
+  return Math.max(0, (Date.now() - since) / 1_000)
 }
 
 /** Counted in the sets of finished jobs, because BullMQ's own metrics cost each job 8 % more time in the store (measured). */

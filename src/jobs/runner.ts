@@ -8,7 +8,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { backoffMs } from '../policy/backoff.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
-import { bullKeep, keepAll, metaOf } from './bull.ts'
+import { bullKeep, dueAt, keepAll, metaOf } from './bull.ts'
 import { prepareScripts } from './bull-scripts.ts'
 import { decode } from './codec.ts'
 import { AttemptContext } from './context.ts'
@@ -143,7 +143,7 @@ export class Runner {
     this.#inHand.set(id, attempt)
     this.#applyPolicy(bullJob)
     if (bullJob.attemptsStarted <= 1)
-      metrics.jobWait.observe({ queue: queue.name }, Math.max(0, Date.now() - bullJob.timestamp) / 1_000)
+      metrics.jobWait.observe({ queue: queue.name }, Math.max(0, Date.now() - dueAt(bullJob)) / 1_000)
 
     let ended: Ended
     let result: unknown
@@ -203,7 +203,7 @@ export class Runner {
         attempts: worker.queue.retry.attempts,
         name: bullJob.name,
         tenant: meta.tenant,
-        enqueuedAt: new Date(bullJob.timestamp),
+        enqueuedAt: new Date(meta.schedule === undefined ? bullJob.timestamp : dueAt(bullJob)),
       }
       return worker.handle(job, new AttemptContext(attempt, this.#log, job, this.#options.enqueue, settings))
     }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import quarantine from '../../queues/quarantine.ts'
 import { type AnyQueue, defer, defineQueue, defineWorker } from '../../src/index.ts'
+import { summarizeQueue } from '../../src/jobs/inspect.ts'
 import { apiOf } from '../harness/api.ts'
 import { startTestApp, type TestApp } from '../harness/app.ts'
 import { jobsOf } from '../harness/jobs.ts'
@@ -87,6 +88,16 @@ describe('delay', () => {
     expect(await app.enqueue(queues.once, { key, n: 2 })).toEqual({ id: first.id, duplicate: true })
     expect(await app.enqueue(queues.once, { key, n: 3 }, { delay: '1s' })).toEqual({ id: first.id, duplicate: true })
     expect(await pttl(queues.once)).toBeGreaterThan(3_500_000)
+  })
+
+  it('is no time in which the job waits', async () => {
+    await app.enqueue(queues.idle, { key: freshId('k'), n: 1 }, { delay: '2h' })
+    const bull = app.bull.get('idle')
+    const [job] = (await bull?.getDelayed()) ?? []
+    // As when its time had come; there is no worker that would take it.
+    await job?.promote()
+    expect(bull && (await summarizeQueue(bull)).oldestWaitingSeconds).toBe(0)
+    await job?.remove()
   })
 
   it('refuses one that is no time', async () => {

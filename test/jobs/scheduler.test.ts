@@ -233,7 +233,7 @@ it('lets a process start while the store takes nothing, and makes up for it', as
 
 it('shows itself in the API, and marks its jobs', async () => {
   const queue = queueOf({ id: 'tick', every: '1s', payload: { what: 'tick' } }, { retry: { attempts: 3 } })
-  const work = defineWorker(queue, () => {})
+  const work = defineWorker(queue, ({ id, enqueuedAt }) => ({ isSlot: id.endsWith(`:${enqueuedAt.getTime()}`) }))
   const app = await start(queue, { roles: 'http,worker,scheduler', workers: [work] })
   const { read } = apiOf(() => app)
   type Answer = { schedules?: { id: string; every?: number; next: string; last?: string; lastJob?: string }[] }
@@ -244,5 +244,7 @@ it('shows itself in the API, and marks its jobs', async () => {
   expect(shown).toMatchObject({ id: 'tick', every: 1_000, tz: 'UTC' })
   const job = await read(`/queues/nightly/jobs/${shown?.lastJob}`)
   expect(job).toMatchObject({ schedule: 'tick', name: 'nightly', payload: { what: 'tick' }, attempts: 3 })
+  const ended = () => read<{ result: unknown }>(`/queues/nightly/jobs/${shown?.lastJob}`)
+  expect(await until(async () => (await ended()).result, 'it has ended')).toEqual({ isSlot: true })
   expect(await read<Answer>('/queues/nightly', { key: tenantKey })).not.toHaveProperty('schedules')
 })
