@@ -73,10 +73,19 @@ export type JobMeta = {
   readonly schedule?: string
   /** The definition of that schedule, as a hash. */
   readonly plan?: string
+  /** Version of the payload; 1 when it is not said. */
+  readonly v?: number
+  /** Not started later than this, in milliseconds since the epoch; else the queue's own `expires` holds. */
+  readonly expires?: number
   /** Whose turns it takes, when that is not the tenant; the key whose order it keeps; the key that it is limited by. */
   readonly group?: string | undefined
   readonly key?: string | undefined
   readonly limit?: string | undefined
+}
+
+/** The first version is not said: most queues have no other. */
+export function withVersion(meta: JobMeta, { version }: AnyQueue): JobMeta {
+  return version.current > 1 ? { ...meta, v: version.current } : meta
 }
 
 /**

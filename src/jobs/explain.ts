@@ -1,8 +1,10 @@
 import { messageOf } from '../errors.ts'
-import { type Explanation, explain, type Facts, type Why } from '../policy/explain.ts'
+import { type Explanation, explain, type Facts } from '../policy/explain.ts'
+import { readBreaker } from './breaker.ts'
 import { type BullQueue, metaOf } from './bull.ts'
 import { standingOf } from './gate/view.ts'
 import { isJobId, unknownJob } from './inspect.ts'
+import { readWhy, whyField } from './why.ts'
 import { slotsOf } from './worker-name.ts'
 
 /** Of a longer queue the place is not counted: it would keep the store from its work. */
@@ -22,17 +24,17 @@ export async function explainJob(bull: BullQueue, id: string, tenant?: string): 
 async function factsOf(bull: BullQueue, id: string, tenant: string | undefined): Promise<Facts> {
   const { redis } = bull
   const key = (name: string) => bull.toKey(name)
-  const [state, job, extra, lockMs, standing, meta, active, rateLimitedMs, breakerMs, clients, refusal] =
+  const [state, job, extra, lockMs, standing, meta, active, rateLimitedMs, breaker, clients, refusal] =
     await Promise.all([
       bull.getJobState(id),
       bull.getJob(id),
-      redis.hmget(key(id), 'why', 'pb', 'delay'),
+      redis.hmget(key(id), whyField, 'pb', 'delay'),
       redis.pttl(key(`${id}:lock`)),
       standingOf(bull, id),
       redis.hmget(key('meta'), 'paused', 'concurrency', 'pausedBy', 'pausedAt'),
       redis.llen(key('active')),
       bull.getRateLimitTtl(),
-      redis.pttl(key('breaker')),
+      redis.get(key('breaker')),
       bull.getWorkers(),
       refusalOf(bull),
     ])
@@ -53,14 +55,14 @@ async function factsOf(bull: BullQueue, id: string, tenant: string | undefined):
       reason: job.failedReason,
       dueAt: state === 'delayed' ? await dueAt(bull, id) : undefined,
       lockMs: lockMs >= 0 ? lockMs : undefined,
-      why: parseWhy(why),
+      why: readWhy(why),
     },
     queue: {
       paused: paused ? { by: by ?? undefined, at: at ? Number(at) : undefined } : undefined,
       active,
       concurrency: concurrency ? Number(concurrency) : undefined,
       rateLimitedMs: Math.max(0, rateLimitedMs),
-      breakerUntil: breakerMs > 0 ? now + breakerMs : undefined,
+      breaker: readBreaker(breaker),
     },
     workers: workersOf(clients.map((client) => String(client.rawname ?? client.name))),
     refusal,
@@ -101,14 +103,5 @@ async function refusalOf(bull: BullQueue): Promise<string | undefined> {
     return undefined
   } catch (error) {
     return messageOf(error)
-  }
-}
-
-function parseWhy(text: string | null | undefined): Why | undefined {
-  if (!text) return undefined
-  try {
-    return JSON.parse(text) as Why
-  } catch {
-    return undefined
   }
 }

@@ -9,7 +9,7 @@ import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { Batch } from './batch.ts'
-import { type BullQueue, bullJobOptions, eventKey, hashedKey, type JobMeta } from './bull.ts'
+import { type BullQueue, bullJobOptions, eventKey, hashedKey, type JobMeta, withVersion } from './bull.ts'
 import { encode } from './codec.ts'
 import { placeOf } from './gate/place.ts'
 import { TermsWriter } from './gate/terms.ts'
@@ -92,7 +92,10 @@ export class Producer {
   /** A duplicate of a job that is dead revives it: whoever adds it again wants it done. */
   async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
     const [name, dedupe] = [options.name ?? queue.name, dedupeOf(queue, payload, options)]
-    const meta = placeOf(queue, payload, options.tenant)
+    const meta = {
+      ...placeOf(queue, payload, options.tenant),
+      ...(options.expires === undefined ? {} : { expires: Date.now() + durationMs(options.expires, 'expires') }),
+    }
     const apart = apartOf(queue, payload, options, dedupe)
     const added = await (apart
       ? this.#storeApart(queue, json, apart, { name, meta })
@@ -142,14 +145,15 @@ export class Producer {
     queue: AnyQueue,
     json: string,
     dedupe: { id: string; ttl: number } | undefined,
-    { name, meta }: { name: string; meta: JobMeta },
+    { name, meta: own }: { name: string; meta: JobMeta },
     extras: Extras = {},
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
-    const terms = this.#terms.ensure(queue, meta.group ?? meta.tenant ?? '')
+    const terms = this.#terms.ensure(queue, own.group ?? own.tenant ?? '')
     if (terms) await terms
     const mine = this.#nextId()
+    const meta = withVersion(own, queue)
     const id = await lane.batch.add(
       addArguments({
         id: mine,
@@ -173,14 +177,15 @@ export class Producer {
     queue: AnyQueue,
     json: string,
     apart: Apart,
-    { name, meta }: { name: string; meta: JobMeta },
+    { name, meta: own }: { name: string; meta: JobMeta },
     inbox?: Extras['inbox'],
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
-    const terms = this.#terms.ensure(queue, meta.group ?? meta.tenant ?? '')
+    const terms = this.#terms.ensure(queue, own.group ?? own.tenant ?? '')
     if (terms) await terms
     const mine = this.#nextId()
+    const meta = withVersion(own, queue)
     const options = lane.writeOptions({
       ...storedOptions(apart),
       meta: apart.guard ? { ...meta, alias: apart.guard.id } : meta,
@@ -237,7 +242,8 @@ export async function jsonOf(queue: AnyQueue, payload: unknown): Promise<string>
   return json
 }
 
-function stringify(queue: AnyQueue, payload: unknown): string {
+/** The payload as JSON text. Throws `invalid-payload` for what has none. */
+export function stringify(queue: AnyQueue, payload: unknown): string {
   try {
     return JSON.stringify(payload) ?? 'null'
   } catch (error) {

@@ -5,7 +5,7 @@ import type { SchedulePolicy } from '../define/queue/schedule.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import { MillraceError, messageOf } from '../errors.ts'
-import { type BullQueue, bullJobOptions, type JobMeta, metaOf } from './bull.ts'
+import { type BullQueue, bullJobOptions, type JobMeta, metaOf, withVersion } from './bull.ts'
 import { encode } from './codec.ts'
 import { placeOf } from './gate/place.ts'
 import { schedulePrefix, schedulerId } from './schedule-id.ts'
@@ -93,7 +93,8 @@ export function noteRun(redis: Redis, queueKey: string, bullJob: BullJob): void 
 /** What is stored for the jobs of a schedule: payload and options. */
 export function templateOf(queue: AnyQueue, { id, payload, cron, everyMs, tz }: SchedulePolicy) {
   const json = encode(JSON.stringify(payload ?? null))
-  const fixed = { ...bullJobOptions(queue), meta: { schedule: id, ...placeOf(queue, payload, undefined) } }
+  const meta: JobMeta = withVersion({ schedule: id, ...placeOf(queue, payload, undefined) }, queue)
+  const fixed = { ...bullJobOptions(queue), meta }
   const plan = createHash('sha1')
     .update(JSON.stringify([json, fixed, cron, everyMs, tz]))
     .digest('base64url')

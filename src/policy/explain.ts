@@ -1,4 +1,6 @@
 import { formatDuration } from '../define/duration.ts'
+import type { Standing } from './standing.ts'
+import type { Why } from './why.ts'
 
 /** Why a job is where it is, in one word. `docs/explain.md` has a line for each. */
 export const explainCodes = [
@@ -40,31 +42,6 @@ export type Explanation = {
   readonly facts: Readonly<Record<string, string | number | null>>
 }
 
-/** What is known of a job that is put off. Written by the runner. */
-export type Why = {
-  readonly code: string
-  readonly until?: number | undefined
-  readonly error?: string | undefined
-}
-
-/** How a job stands in its queue's gate. */
-export type Standing = {
-  readonly tenant: string
-  /** The key whose order it keeps, or that it is limited by. */
-  readonly key: string | undefined
-  /** The job that its successors wait for, and that one's state. */
-  readonly holder: { readonly id: string; readonly state: string } | undefined
-  /** Epoch milliseconds until which its key may start no job. */
-  readonly keyDueAt: number | undefined
-  readonly tenantDueAt: number | undefined
-  readonly running: number
-  readonly concurrency: number | undefined
-  /** Jobs before it in its lane. */
-  readonly ahead: number
-  /** Tenants whose turn comes before; undefined when its tenant has none. */
-  readonly tenantsBefore: number | undefined
-}
-
 /** Everything that decides. Times are epoch milliseconds. */
 export type Facts = {
   readonly now: number
@@ -87,7 +64,7 @@ export type Facts = {
     readonly active: number
     readonly concurrency: number | undefined
     readonly rateLimitedMs: number
-    readonly breakerUntil: number | undefined
+    readonly breaker: { readonly state: 'open' | 'half-open'; readonly until: number } | undefined
   }
   readonly workers: { readonly count: number; readonly slots: number | undefined }
   /** Why the store takes no writes; undefined when it does. */
@@ -139,7 +116,7 @@ function putOff({ now, job, standing }: Facts): Explanation {
   const when = until === undefined ? 'later' : `in ${formatDuration(Math.max(0, until - now))}`
   const key = standing?.holder?.id === job.id ? ' The jobs of its key wait for it.' : ''
   const early = 'To run it now: millrace retry.'
-  const facts = { error: why?.error ?? null }
+  const facts = { error: why?.error ?? why?.reason ?? null }
   switch (why?.code) {
     case 'backoff':
       return said(
@@ -152,7 +129,7 @@ function putOff({ now, job, standing }: Facts): Explanation {
     case 'deferred':
       return said(
         'deferred',
-        `Its worker put it off: ${why.error ?? 'not yet'}. It comes again ${when}.${key}`,
+        `Its worker put it off: ${why.reason ?? 'not yet'}. It comes again ${when}.${key}`,
         early,
         facts,
         until,
@@ -160,7 +137,7 @@ function putOff({ now, job, standing }: Facts): Explanation {
     case 'rate-limited':
       return said(
         'rate-limited',
-        `A third party asked for a pause${why.error ? ` (${why.error})` : ''}. It comes again ${when}.${key}`,
+        `A third party asked for a pause${why.key ? ` (${why.key})` : ''}. It comes again ${when}.${key}`,
         'Wait; asking earlier makes it longer with most.',
         facts,
         until,
@@ -168,7 +145,7 @@ function putOff({ now, job, standing }: Facts): Explanation {
     case 'newer-version':
       return said(
         'newer-version',
-        `Its payload is of a newer version than the workers know${why.error ? ` (${why.error})` : ''}. It is offered again ${when}.`,
+        `Its payload is of version ${why.version ?? 'unknown'}, which is newer than the workers know. It is offered again ${when}.`,
         'Deploy workers of the new version.',
         facts,
         until,
@@ -198,13 +175,15 @@ function waiting(facts: Facts): Explanation {
   }
   if (workers.count === 0)
     return said('no-worker', 'No worker of this queue is connected.', 'Start one: npm start -- --roles worker.')
-  if (queue.breakerUntil !== undefined && queue.breakerUntil > now)
+  if (queue.breaker && queue.breaker.until > now)
     return said(
       'breaker-open',
-      `Too many attempts failed: the breaker is open for another ${formatDuration(queue.breakerUntil - now)}, then one job is tried.`,
+      queue.breaker.state === 'open'
+        ? `Too many attempts failed: the breaker is open for another ${formatDuration(queue.breaker.until - now)}, then one job is tried.`
+        : 'Too many attempts failed: one job is tried, and the others wait for how it ends.',
       'Mend what the jobs of this queue depend on.',
-      {},
-      queue.breakerUntil,
+      { breaker: queue.breaker.state },
+      queue.breaker.until,
     )
   if (queue.rateLimitedMs > 0)
     return said(

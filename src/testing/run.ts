@@ -2,11 +2,15 @@ import { type Duration, durationMs } from '../define/duration.ts'
 import { isDefer, isDrop, type Outcome } from '../define/outcome.ts'
 import type { AnyQueue, PayloadInput } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
-import type { Context, Enqueue, Job, Log, Worker } from '../define/worker.ts'
+import type { Log, Worker } from '../define/worker.ts'
 import { Attempt, AttemptAborted } from '../jobs/attempt.ts'
+import { type Call, callHandler, endedByThrow } from '../jobs/call.ts'
+import { encode } from '../jobs/codec.ts'
+import { endedBy } from '../jobs/ended.ts'
 import { placeOf } from '../jobs/gate/place.ts'
+import type { Logger } from '../observe/log.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
-import { type FakeEnqueue, fakeEnqueue, type Sent } from './enqueue.ts'
+import { fakeEnqueue, type Sent } from './enqueue.ts'
 
 export type RunOptions = {
   /** Which attempt it is. Default: 1. */
@@ -37,7 +41,7 @@ export type Logged = {
 
 /** One attempt, and what came of it. */
 export type Ran<Result = unknown> = {
-  /** `unfit`: the payload does not fit the queue's schema, and the handler was not called. `interrupted`: by a shutdown. */
+  /** `unfit`: the payload does not fit the queue's schema, and the handler was not called. `interrupted`: by a shutdown. `rate-limited`: it threw RateLimited. */
   readonly outcome: Ended['kind']
   /** What the handler returned, when it is done. */
   readonly result: Exclude<Result, Outcome> | undefined
@@ -48,14 +52,15 @@ export type Ran<Result = unknown> = {
   /** What happens to the job: `{ do: 'complete' }`, `{ do: 'retry', inMs }`, `{ do: 'postpone', inMs }` or `{ do: 'bury', reason }`. */
   readonly next: Decision
   readonly attempt: number
-  /** Jobs that would be stored now: what the handler enqueued, if it is done; else none. */
+  /** Jobs that would be stored: what the handler enqueued, if it is done, and in any case what it enqueued with `enqueue.now`. */
   readonly enqueued: readonly Sent[]
   readonly logs: readonly Logged[]
 }
 
 /**
- * Runs one attempt as the runner would, without Redis: the payload goes through JSON and the queue's schema, the handler has
- * its timeout and signal, and the queue's policy decides what comes next.
+ * Runs one attempt as the runner would, with the runner's own parts but without Redis: the payload goes through JSON and the
+ * queue's schema, the handler has its timeout and signal, what it enqueues is sent when it is done, and the queue's policy
+ * decides what comes next.
  */
 export async function runWorker<Q extends AnyQueue, Result>(
   worker: Worker<Q, Result>,
@@ -68,24 +73,9 @@ export async function runWorker<Q extends AnyQueue, Result>(
   const logs: Logged[] = []
   const attempt = new Attempt()
   const enqueue = fakeEnqueue()
-  let isFit = false
-
-  const handle = async (): Promise<unknown> => {
-    const stored = JSON.parse(JSON.stringify(payload) ?? 'null')
-    const checked = await validate(queue.payload, stored, `payload for '${queue.name}'`)
-    const { tenant } = placeOf(queue, stored, options.tenant)
-    isFit = true
-    const job: Job<never> = {
-      id: options.id ?? 'test-1',
-      payload: checked as never,
-      attempt: number,
-      attempts: queue.retry.attempts,
-      name: options.name ?? queue.name,
-      tenant,
-      enqueuedAt: options.enqueuedAt ?? new Date(),
-    }
-    return worker.handle(job as never, contextOf(attempt, logs, enqueue, settings) as never)
-  }
+  const call: Call = { isUnfit: false, context: undefined }
+  const context = { queue, log: logInto(logs), enqueue, settings }
+  const job = storedJob(queue, payload, options)
 
   const shutDown = () => attempt.abort(new AttemptAborted('shutdown', 'shutting down'))
   options.shutdown?.addEventListener('abort', shutDown)
@@ -93,21 +83,15 @@ export async function runWorker<Q extends AnyQueue, Result>(
   let ended: Ended
   let result: unknown
   try {
-    result = await attempt.run(handle, timeoutMs)
-    ended =
-      attempt.aborted?.because === 'timeout'
-        ? { kind: 'failed', error: attempt.aborted }
-        : isDefer(result)
-          ? { kind: 'deferred', ms: result.ms }
-          : isDrop(result)
-            ? { kind: 'dropped', reason: result.reason }
-            : { kind: 'done' }
+    result = await attempt.run(() => callHandler(job, worker, attempt, context, call), timeoutMs)
+    ended = attempt.aborted?.because === 'timeout' ? { kind: 'failed', error: attempt.aborted } : endedBy(result)
+    if (ended.kind === 'done') await call.context?.chain?.send(attempt)
   } catch (error) {
-    const isInterrupted = attempt.aborted?.because === 'shutdown'
-    ended = isInterrupted ? { kind: 'interrupted' } : { kind: isFit ? 'failed' : 'unfit', error }
+    ended = endedByThrow(error, attempt, call)
   } finally {
     options.shutdown?.removeEventListener('abort', shutDown)
   }
+  call.context?.chain?.close()
 
   return {
     outcome: ended.kind,
@@ -116,23 +100,47 @@ export async function runWorker<Q extends AnyQueue, Result>(
     reason: isDefer(result) || isDrop(result) ? result.reason : undefined,
     next: decide(ended, number, queue.retry, random),
     attempt: number,
-    enqueued: ended.kind === 'done' ? enqueue.all : [],
+    enqueued: enqueue.all.map((sent) => withoutChainKey(sent, queue)),
     logs,
   }
 }
 
-function contextOf(attempt: Attempt, logs: Logged[], enqueue: FakeEnqueue, settings: unknown): Context {
+type StoredJob = Parameters<typeof callHandler>[0]
+
+/** The job as the runner would find it: the part of BullMQ's that it looks at. */
+function storedJob(queue: AnyQueue, payload: unknown, options: RunOptions): StoredJob {
+  const json = JSON.stringify(payload) ?? 'null'
+  const meta = { tenant: options.tenant ?? tenantOf(queue, payload), v: queue.version.current }
+  return {
+    id: options.id ?? 'test-1',
+    name: options.name ?? queue.name,
+    data: JSON.parse(encode(json)),
+    timestamp: (options.enqueuedAt ?? new Date()).getTime(),
+    attemptsMade: (options.attempt ?? 1) - 1,
+    opts: { meta },
+  } as unknown as StoredJob
+}
+
+/** A payload that does not fit has none: that is said when it is checked. */
+function tenantOf(queue: AnyQueue, payload: unknown): string | undefined {
+  try {
+    return placeOf(queue, payload, undefined).tenant
+  } catch {
+    return undefined
+  }
+}
+
+function logInto(logs: Logged[]): Logger {
   const writer = (level: keyof Log) => (first: object | string, message?: string) => {
     const fields = typeof first === 'string' ? {} : { ...first }
     logs.push({ level, fields, message: typeof first === 'string' ? first : message })
   }
-  return {
-    // A getter, as the runner's: most handlers never ask.
-    get signal() {
-      return attempt.signal
-    },
-    log: { debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error') },
-    enqueue: enqueue as Enqueue,
-    settings,
-  }
+  const log = { debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error') }
+  return Object.assign(log, { child: () => log }) as unknown as Logger
+}
+
+/** The key by which the runner tells a repeated attempt's jobs is not what the handler said. */
+function withoutChainKey(sent: Sent, { name }: AnyQueue): Sent {
+  const { dedupeKey, dedupeFor, ...options } = sent.options
+  return dedupeKey?.startsWith(`chain ${name} `) ? { ...sent, options } : sent
 }

@@ -9,6 +9,7 @@ import {
   defineWorker,
   drop,
   MillraceError,
+  RateLimited,
 } from '../../src/index.ts'
 import { describeJob } from '../../src/jobs/inspect.ts'
 import { drain, fakeEnqueue, runWorker, virtualTime } from '../../src/testing.ts'
@@ -115,6 +116,7 @@ describe('runWorker', () => {
     retry: { attempts: 4, base: '1s', max: '1h' },
     tenant: { by: ({ id }) => id.split('-')[0] },
   })
+  const other = defineQueue({ name: 'other', payload: z.object({ n: z.number() }) })
   const order = { id: 'acme-1', at: '2026-01-01T00:00:00Z' }
 
   it('hands over what the runner would', async () => {
@@ -160,13 +162,16 @@ describe('runWorker', () => {
   it('says what would be sent, only when it is done', async () => {
     const worker = defineWorker(orders, async ({ attempt }, { enqueue }) => {
       await enqueue(mails, { to: 'ada' }, { delay: '1h' })
-      expect(await enqueue(mails, { to: 'ada' })).toMatchObject({ duplicate: true })
-      await expect(enqueue(mails, {} as never)).rejects.toMatchObject({ code: 'invalid-payload' })
+      await enqueue(mails, { to: 'ada' })
+      await enqueue(other, { n: 1 })
+      expect(() => enqueue(mails, {} as never)).toThrow(MillraceError)
+      if (attempt === 4) await enqueue.now(mails, { to: 'bob' })
+      if (attempt === 4) throw new RateLimited('30s')
       if (attempt === 1) throw new Error('broken')
       if (attempt === 2) return defer('5m', 'not yet')
       return undefined
     })
-    const [failed, deferred, done] = [1, 2, 3].map((attempt) => runWorker(worker, order, { attempt }))
+    const [failed, deferred, done, limited] = [1, 2, 3, 4].map((attempt) => runWorker(worker, order, { attempt }))
     expect(await failed).toMatchObject({ outcome: 'failed', next: { do: 'retry', inMs: 1_000 }, enqueued: [] })
     expect(await deferred).toMatchObject({
       outcome: 'deferred',
@@ -174,8 +179,14 @@ describe('runWorker', () => {
       next: { do: 'postpone', inMs: 300_000 },
       enqueued: [],
     })
+    expect(await limited).toMatchObject({ outcome: 'rate-limited', next: { do: 'postpone', inMs: 30_000 } })
+    expect((await limited)?.enqueued).toMatchObject([{ payload: { to: 'bob' } }])
     const sent = (await done)?.enqueued
-    expect(sent).toMatchObject([{ queue: mails, payload: { to: 'ada' }, options: { delay: '1h' } }])
+    expect(sent).toMatchObject([
+      { queue: mails, payload: { to: 'ada' }, options: { delay: '1h' } },
+      { queue: other, payload: { n: 1 } },
+    ])
+    expect(sent?.[1]?.options).toEqual({})
   })
 
   it('interrupts by a shutdown, and times out', async () => {
