@@ -20,6 +20,8 @@ import { Inbox } from './jobs/inbox.ts'
 import { Janitor } from './jobs/janitor.ts'
 import { Producer } from './jobs/producer.ts'
 import { Runner } from './jobs/runner.ts'
+import { Scheduler } from './jobs/scheduler.ts'
+import { checkSchedules } from './jobs/schedules.ts'
 import { Shedder } from './jobs/shedder.ts'
 import { StoreWatch } from './jobs/store-watch.ts'
 import type { WaitFor } from './jobs/wait-for.ts'
@@ -89,6 +91,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const has = (role: Config['roles'][number]) => config.roles.includes(role)
     const workers = workersOf(config, options.definitions)
     const settings = await settingsOf(workers, config)
+    await checkSchedules(queues)
     for (const name of withoutWorker(options.definitions))
       log.warn(`queue '${name}' has no worker; add workers/${name}.ts`)
     const keys = apiKeysOf(config)
@@ -150,6 +153,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         shedder,
       }),
     )
+    if (has('scheduler') || has('worker')) await run(new Scheduler({ queues, bull, log, mayChange: has('scheduler') }))
     const runners: Runner[] = []
     if (has('worker')) {
       const consumer = await open(stores.address('queue'), 'consumer')

@@ -4,13 +4,15 @@ import { Command, CommanderError, Option } from 'commander'
 import { addActions } from './cli/actions.ts'
 import { addExplain, addQueueSettings } from './cli/explain.ts'
 import { addInbox, addReplay } from './cli/inbox.ts'
-import { json, whole } from './cli/options.ts'
+import { duration, json, whole } from './cli/options.ts'
 import { print, table } from './cli/print.ts'
 import { addDead, addRedrive } from './cli/redrive.ts'
+import { addSchedules } from './cli/schedules.ts'
 import { addSend } from './cli/send.ts'
 import { withTools } from './cli/with-tools.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { formatDuration } from './define/duration.ts'
+import type { EnqueueOptions } from './define/worker.ts'
 import { MillraceError, messageOf } from './errors.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from './jobs/inspect.ts'
 import { loadDefinitions } from './load.ts'
@@ -43,8 +45,9 @@ program
   .argument('<payload>', 'JSON, or - to read it from standard input')
   .option('--dedupe-key <key>', 'jobs with the same key are one job for a day')
   .option('--tenant <tenant>', 'whose job it is')
+  .option('--delay <duration>', 'not before this much time has passed: 30s, 10m, 1d', duration)
   .addOption(json())
-  .action(async (name: string, text: string, options: { dedupeKey?: string; tenant?: string; json?: true }) => {
+  .action(async (name: string, text: string, options: EnqueueOptions & { json?: true }) => {
     const payload = parseJson(text === '-' ? readFileSync(0, 'utf8') : text)
     await withTools(async ({ definitions, tools }) => {
       const queue = definitions.queues.find((candidate) => candidate.name === name)
@@ -79,6 +82,8 @@ program
       ])
     }),
   )
+
+addSchedules(program)
 
 program
   .command('jobs')

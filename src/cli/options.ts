@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander'
-import { parseDuration } from '../define/duration.ts'
+import { type Duration, parseDuration } from '../define/duration.ts'
 
 /* Options that several commands have. */
 
@@ -16,4 +16,9 @@ export function moment(text: string): number {
   const time = ago === undefined ? Date.parse(text) : Date.now() - ago
   if (Number.isNaN(time)) throw new InvalidArgumentError('It must be a duration such as 30m, or a date.')
   return time
+}
+
+export function duration(text: string): Duration {
+  if (parseDuration(text) === undefined) throw new InvalidArgumentError('It must be a duration such as 30s or 10m.')
+  return text as Duration
 }

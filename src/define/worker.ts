@@ -17,6 +17,7 @@ export type Job<Payload> = {
   readonly name: string
   /** Whose job this is; undefined when the source or producer named nobody. */
   readonly tenant: string | undefined
+  /** When it was stored; for a run of a schedule, when it was due. */
   readonly enqueuedAt: Date
 }
 
@@ -51,20 +52,26 @@ export type ChainEnqueue = {
 }
 
 export type EnqueueOptions = {
-  /** Jobs of this queue with the same key within `dedupeFor` are one job. Overrides the queue's own `dedupe`. */
+  /**
+   * Jobs of this queue with the same key within `dedupeFor` are one job. Takes the place of the queue's own `dedupe`, where its
+   * mode is 'once'; in the other modes both hold: a repetition changes nothing, and what is none goes by the mode.
+   */
   dedupeKey?: string
-  /** Default: the queue's `dedupe.within`, or '24h'. */
+  /** How long `dedupeKey` holds. Default: the queue's `dedupe.within` in mode 'once', else '24h'. */
   dedupeFor?: Duration
   tenant?: string
   /** Shown as the job's name. Default: the queue's name. */
   name?: string
-  /** Not before this much time has passed. Default: at once. */
+  /** Not before this much time has passed; five years at most. In mode 'debounce' the longer of this and `within`. Default: at once. */
   delay?: Duration
   /** Not started later than this after now. Default: the queue's `expires`. */
   expires?: Duration
 }
 
-/** `duplicate` is true when the job was there already; `id` is then the first one's. */
+/**
+ * `duplicate` is true when the job was there already; `id` is then the first one's. In a queue whose `dedupe.mode` lets a
+ * newer job take the place of an older, a job that was stored may be replaced, and its id then names none.
+ */
 export type Enqueued = { readonly id: string; readonly duplicate: boolean }
 
 /** The four levels a handler may write at, each `(fields, message)` or `(message)`. */

@@ -10,6 +10,7 @@ import type { BullQueue } from '../jobs/bull.ts'
 import { decode } from '../jobs/codec.ts'
 import type { Desk } from '../jobs/desk.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspect.ts'
+import { listSchedules } from '../jobs/schedules.ts'
 import type { Waits } from '../jobs/wait-for.ts'
 import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { jobActionRoutes } from './job-actions.ts'
@@ -66,7 +67,9 @@ export function apiRoutes({
   })
 
   router.get('/queues/:queue', async (request, response) => {
-    response.json(await summaryFor(gatekeeper.require(request), bullOf(request)))
+    const [caller, queue] = [gatekeeper.require(request), bullOf(request)]
+    const schedules = tenantOf(caller) === undefined ? { schedules: await listSchedules(queue) } : {}
+    response.json({ ...(await summaryFor(caller, queue)), ...schedules })
   })
 
   router
@@ -93,7 +96,9 @@ export function apiRoutes({
             ? {}
             : { dedupeKey: JSON.stringify([tenant ?? '*', key, part]), dedupeFor: '24h' as const }),
         })
-        if (key !== undefined && added.duplicate) await refuseAnother(bull.get(name), added.id, payload)
+        // A singleton's duplicate may be so by the queue's own key, which says nothing about this one.
+        if (key !== undefined && added.duplicate && queue.dedupe?.mode !== 'singleton')
+          await refuseAnother(bull.get(name), added.id, payload)
         return added
       }
       const { body } = request

@@ -160,18 +160,20 @@ export function addKeys(prefix: string, queue: string): string[] {
 }
 
 export type OwnOptions = {
-  readonly de?: { readonly id: string; readonly ttl: number } | undefined
+  readonly de?: { readonly id: string; readonly ttl?: number | undefined } | undefined
+  /** Milliseconds. */
+  readonly delay?: number | undefined
   readonly meta: JobMeta
 }
 
 /** Writes the options of a queue's jobs as JSON. `fixed` are those that are the same for each of them. */
 export function optionsWriter(fixed: object): (own: OwnOptions) => string {
   const begun = JSON.stringify(fixed).slice(0, -1)
-  return ({ de, meta: { source, event, alias, tenant, ...rest } }) => {
-    const dedupe = de === undefined ? '' : `,"de":{"id":${quote(de.id)},"ttl":${de.ttl}}`
+  return ({ de, delay, meta: { source, event, alias, tenant, ...rest } }) => {
+    const dedupe = de === undefined ? '' : `,"de":{"id":${quote(de.id)}${member('ttl', de.ttl)}}`
     let meta = member('source', source) + member('event', event) + member('alias', alias) + member('tenant', tenant)
     for (const [name, value] of Object.entries(rest)) meta += member(name, value)
-    return `${begun}${dedupe},"meta":{${meta.slice(1)}}}`
+    return `${begun}${dedupe}${member('delay', delay)},"meta":{${meta.slice(1)}}}`
   }
 }
 
@@ -248,7 +250,7 @@ export function addArguments(job: {
  * BullMQ's functions stand at the margin and end with an `end` there; they use nothing of the script's but `rcall`. One
  * that did would be a global variable to Lua, which Redis refuses, and so would the test that runs them all.
  */
-function splitLua(text: string): { functions: string; body: string } {
+export function splitLua(text: string): { functions: string; body: string } {
   const functions: string[] = []
   const body = text.replace(/^local function [\s\S]*?^end[ \t]*$/gm, (whole) => {
     functions.push(whole)

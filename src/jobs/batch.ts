@@ -155,7 +155,7 @@ function settle(pending: Pending, answer: unknown): void {
     )
 }
 
-function unavailable(cause: unknown): MillraceError {
+export function unavailable(cause: unknown): MillraceError {
   const why = messageOf(cause)
   // Redis 6 puts "Error running script …" in front.
   const full = /\b(OOM|MISCONF|NOREPLICAS|READONLY)\b/.test(why)

@@ -1,8 +1,9 @@
 import { createRequire } from 'node:module'
 import { gatedCall, gatedCallThatFinishes, gatedCallThatRemoves } from './gate/calls.ts'
+import { schedulePrefix } from './schedule-id.ts'
 
 /*
- * BullMQ's scripts as this process sends them. They are BullMQ's own, with two things put in front.
+ * BullMQ's scripts as this process sends them. They are BullMQ's own, with up to three things put in front.
  */
 
 type Script = { content: string }
@@ -44,6 +45,13 @@ const { updateJobScheduler } = require('bullmq/dist/cjs/scripts/updateJobSchedul
 const letWorkGoOn = `redis.call('DEL', KEYS[1] .. ':nothing')\n`
 const mustGoOn = [moveToActive, extendLock, extendLocks, moveStalledJobsToWait]
 
+/**
+ * Where a schedule of ours is planned anew while its run is due and not yet taken, BullMQ would replace that run by the next.
+ * Here it becomes a job that nobody plans by, and stays.
+ */
+const keepDueRun = `local due = string.sub(ARGV[3], 1, ${schedulePrefix.length}) == '${schedulePrefix}' and redis.call('ZSCORE', KEYS[1], ARGV[3])
+if due and tonumber(due) <= tonumber(ARGV[7]) then redis.call('ZREM', KEYS[1], ARGV[3]) end\n`
+
 /** Those that put jobs to wait, take them or give them back. */
 const gated = [
   addJobScheduler,
@@ -68,6 +76,7 @@ const plainCall = /^local rcall = redis\.call;?$/gm
 export function prepareScripts(): void {
   for (const script of mustGoOn)
     if (!script.content.startsWith(letWorkGoOn)) script.content = letWorkGoOn + script.content
+  if (!addJobScheduler.content.startsWith(keepDueRun)) addJobScheduler.content = keepDueRun + addJobScheduler.content
   for (const script of gated) script.content = withCall(script.content, gatedCall)
   moveToFinished.content = withCall(moveToFinished.content, gatedCallThatFinishes)
   removeJob.content = withCall(removeJob.content, gatedCallThatRemoves)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Job as BullJob, type JobProgress, Queue, type QueueOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { AnyQueue, KeepPolicy } from '../define/queue.ts'
@@ -63,6 +64,11 @@ export function eventKey(source: string, event: string): string {
   return `${source}.${event}`
 }
 
+/** A deduplication id of a caller's key, which may be of any length and hold any character. */
+export function hashedKey(key: string): string {
+  return `key-${createHash('sha256').update(key).digest('base64url')}`
+}
+
 /** BullMQ's word for removing no job at all. */
 export const keepAll = { count: -1 }
 
@@ -79,6 +85,10 @@ export type JobMeta = {
   /** A second deduplication id: the end of its key, after `de:`. */
   readonly alias?: string | undefined
   readonly tenant?: string | undefined
+  /** The schedule that it is a run of. */
+  readonly schedule?: string
+  /** The definition of that schedule, as a hash. */
+  readonly plan?: string
   /** Version of the payload; 1 when it is not said. */
   readonly v?: number
   /** Not started later than this, in milliseconds since the epoch; else the queue's own `expires` holds. */
@@ -87,6 +97,19 @@ export type JobMeta = {
   readonly group?: string | undefined
   readonly key?: string | undefined
   readonly limit?: string | undefined
+}
+
+/** The first version is not said: most queues have no other. */
+export function withVersion(meta: JobMeta, { version }: AnyQueue): JobMeta {
+  return version.current > 1 ? { ...meta, v: version.current } : meta
+}
+
+/**
+ * From when on a job waits: it was stored then, or later if it had a delay; a run of a schedule is stored when the one
+ * before is taken.
+ */
+export function dueAt({ timestamp, opts }: Pick<BullJob, 'timestamp' | 'opts'>): number {
+  return timestamp + (opts.delay ?? 0)
 }
 
 export function metaOf(bullJob: BullJob): JobMeta {

@@ -3,7 +3,7 @@ import { isRateLimited } from '../define/rate-limited.ts'
 import type { AnyWorker, Job } from '../define/worker.ts'
 import type { Ended } from '../policy/decide.ts'
 import type { Attempt } from './attempt.ts'
-import { metaOf } from './bull.ts'
+import { dueAt, metaOf } from './bull.ts'
 import { AttemptContext, type ContextOptions } from './context.ts'
 import { payloadOf } from './payload.ts'
 
@@ -40,7 +40,7 @@ export function callHandler(
       attempts: worker.queue.retry.attempts,
       name: bullJob.name,
       tenant: metaOf(bullJob).tenant,
-      enqueuedAt: new Date(bullJob.timestamp),
+      enqueuedAt: new Date(bullJob.repeatJobKey === undefined ? bullJob.timestamp : dueAt(bullJob)),
     }
     call.context = new AttemptContext(attempt, job, options)
     return worker.handle(job, call.context)

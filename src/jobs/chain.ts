@@ -4,6 +4,7 @@ import type { ChainEnqueue, Enqueue, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
 import type { Attempt } from './attempt.ts'
 import { stringify } from './producer.ts'
+import { isApart } from './single-add.ts'
 
 /** A repetition comes when the retry's wait or a dead worker's lock has run out; in a day somebody has noticed the rest. */
 const leastWindowMs = 86_400_000
@@ -54,7 +55,8 @@ export class Chain {
   #optionsOf(queue: AnyQueue, options: EnqueueOptions): EnqueueOptions {
     const n = (this.#counts.get(queue.name) ?? 0) + 1
     this.#counts.set(queue.name, n)
-    if (options.dedupeKey !== undefined || queue.dedupe !== undefined) return { ...options }
+    // Where the queue's jobs make room for each other, a key is only what tells a repetition.
+    if (options.dedupeKey !== undefined || (queue.dedupe !== undefined && !isApart(queue))) return { ...options }
     const { name, retry } = this.#from.queue
     const windowMs = Math.max(leastWindowMs, 2 * retry.maxMs)
     return { ...options, dedupeKey: `chain ${name} ${this.#from.id} ${n}`, dedupeFor: `${windowMs}ms` }

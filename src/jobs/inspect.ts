@@ -1,6 +1,6 @@
 import type { Job as BullJob, JobType } from 'bullmq'
 import { MillraceError } from '../errors.ts'
-import { type BullQueue, metaOf } from './bull.ts'
+import { type BullQueue, dueAt, metaOf } from './bull.ts'
 import { decodeOrStored } from './codec.ts'
 
 export const jobStates = [
@@ -52,6 +52,8 @@ export type JobSummary = {
   readonly state: string
   readonly tenant: string | null
   readonly event: string | null
+  /** The schedule that it is a run of. */
+  readonly schedule: string | null
   readonly attemptsMade: number
   readonly attempts: number
   readonly enqueuedAt: string
@@ -112,8 +114,10 @@ export async function pauseOf(queue: BullQueue): Promise<Pick<QueueSummary, 'pau
 async function oldestWaitingSeconds(queue: BullQueue): Promise<number> {
   // Jobs come in on the list's left end and are taken from its right; reading one id is cheap however long it is.
   const id = await queue.redis.lindex(queue.toKey('wait'), -1)
-  const timestamp = id === null ? null : await queue.redis.hget(queue.toKey(id), 'timestamp')
-  return timestamp === null ? 0 : Math.max(0, (Date.now() - Number(timestamp)) / 1_000)
+  const [timestamp, opts] = id === null ? [] : await queue.redis.hmget(queue.toKey(id), 'timestamp', 'opts')
+  if (!timestamp) return 0
+  const since = dueAt({ timestamp: Number(timestamp), opts: JSON.parse(opts ?? '{}') as BullJob['opts'] })
+  return Math.max(0, (Date.now() - since) / 1_000)
 }
 
 /** Counted in the sets of finished jobs, because BullMQ's own metrics cost each job 8 % more time in the store (measured). */
@@ -187,7 +191,7 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
 
 /** What BullMQ keeps beside the jobs, under the same kind of key: none of these is an id. */
 const besideJobs = new Set(
-  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children gate breaker probe dead-groups'.split(
+  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children schedule-runs schedule-turn gate breaker probe dead-groups'.split(
     ' ',
   ),
 )
@@ -211,6 +215,7 @@ function summarizeJob(queue: BullQueue, job: BullJob, state: string): JobSummary
     state,
     tenant: meta.tenant ?? null,
     event: meta.event ?? null,
+    schedule: meta.schedule ?? null,
     attemptsMade: job.attemptsMade,
     attempts: job.opts.attempts ?? 1,
     enqueuedAt: new Date(job.timestamp).toISOString(),

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
 import { durationMs } from '../define/duration.ts'
@@ -11,7 +10,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { aliasMs } from './alias.ts'
 import { Batch } from './batch.ts'
-import { type BullQueue, bullJobOptions, eventKey, type JobMeta } from './bull.ts'
+import { type BullQueue, bullJobOptions, eventKey, hashedKey, type JobMeta, withVersion } from './bull.ts'
 import { encode } from './codec.ts'
 import { fsynced } from './fsynced.ts'
 import { placeOf } from './gate/place.ts'
@@ -19,6 +18,7 @@ import { TermsWriter } from './gate/terms.ts'
 import type { Inbox } from './inbox.ts'
 import { createJobIds } from './job-id.ts'
 import type { Shedder } from './shedder.ts'
+import { type Apart, apartOf, createSingleAdd, isApart, type SingleAdd, storedOptions } from './single-add.ts'
 
 export type ProducerOptions = {
   readonly redis: Redis
@@ -51,10 +51,12 @@ export class Producer {
   readonly #options: ProducerOptions
   readonly #lanes: Map<string, Lane>
   readonly #nextId = createJobIds()
+  readonly #single: SingleAdd
   readonly #terms: TermsWriter
 
   constructor(options: ProducerOptions) {
     this.#options = options
+    this.#single = createSingleAdd(options)
     this.#terms = new TermsWriter(options.redis, options.prefix)
     this.#lanes = new Map(
       options.queues.map((queue) => [
@@ -69,7 +71,7 @@ export class Producer {
 
   /** Resolves when every add so far has an answer. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#lanes.values()].map((lane) => lane.batch.drained()))
+    await Promise.all([...[...this.#lanes.values()].map((lane) => lane.batch.drained()), this.#single.drained()])
   }
 
   /**
@@ -91,13 +93,15 @@ export class Producer {
 
   /** A duplicate of a job that is dead revives it: whoever adds it again wants it done. */
   async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
-    const added = await this.#store(queue, json, dedupeOf(queue, payload, options), {
-      name: options.name ?? queue.name,
-      meta: {
-        ...placeOf(queue, payload, options.tenant),
-        ...(options.expires === undefined ? {} : { expires: Date.now() + durationMs(options.expires, 'expires') }),
-      },
-    })
+    const [name, dedupe] = [options.name ?? queue.name, dedupeOf(queue, payload, options)]
+    const meta = {
+      ...placeOf(queue, payload, options.tenant),
+      ...(options.expires === undefined ? {} : { expires: Date.now() + durationMs(options.expires, 'expires') }),
+    }
+    const apart = apartOf(queue, payload, options, dedupe)
+    const added = await (apart
+      ? this.#storeApart(queue, json, apart, { name, meta })
+      : this.#store(queue, json, dedupe, { name, meta }))
     if (added.duplicate) await this.revive(queue, added.id)
     return added
   }
@@ -116,6 +120,17 @@ export class Producer {
     const refusal = this.#refusal(queue, tenant, json.length, isPromised)
     if (refusal) return Promise.reject(refusal)
     const entry = inbox && this.#options.inbox?.entry(event, inbox, windowMs)
+    if (isApart(queue)) {
+      const guard = { id: eventKey(source, id), ttl: windowMs }
+      const apart = { ...apartOf(queue, payload, {}, undefined), guard } as Apart
+      return this.#storeApart(
+        queue,
+        json,
+        apart,
+        { name: type, meta: { source, event: id, ...placeOf(queue, payload, tenant) } },
+        entry,
+      )
+    }
     // The queue's own word for sameness goes before the provider's second one; the script knows one beside the event's id.
     const own = dedupeOf(queue, payload, {})
     const alias = own?.id ?? (event.alias === undefined ? undefined : eventKey(source, event.alias))
@@ -140,7 +155,7 @@ export class Producer {
     const terms = this.#terms.ensure(queue, own.group ?? own.tenant ?? '')
     if (terms) await terms
     const mine = this.#nextId()
-    const meta = queue.version.current > 1 ? { ...own, v: queue.version.current } : own
+    const meta = withVersion(own, queue)
     const id = await lane.batch.add(
       addArguments({
         id: mine,
@@ -157,6 +172,29 @@ export class Producer {
       return { id, duplicate: false }
     }
     return { id, duplicate: true }
+  }
+
+  /** As {@link #store}, for jobs with a delay and for queues whose jobs make room for each other. */
+  async #storeApart(
+    queue: AnyQueue,
+    json: string,
+    apart: Apart,
+    { name, meta: own }: { name: string; meta: JobMeta },
+    inbox?: Extras['inbox'],
+  ): Promise<Enqueued> {
+    const lane = this.#lanes.get(queue.name)
+    if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
+    const terms = this.#terms.ensure(queue, own.group ?? own.tenant ?? '')
+    if (terms) await terms
+    const mine = this.#nextId()
+    const meta = withVersion(own, queue)
+    const options = lane.writeOptions({
+      ...storedOptions(apart),
+      meta: apart.guard ? { ...meta, alias: apart.guard.id } : meta,
+    })
+    const id = await this.#single.add({ queue: queue.name, id: mine, name, data: encode(json), options, apart, inbox })
+    if (id === mine) this.#options.metrics.jobsEnqueued.inc({ queue: queue.name })
+    return { id, duplicate: id !== mine }
   }
 
   #refusal(
@@ -197,7 +235,7 @@ export class Producer {
 }
 
 /** The payload as it will be stored. Throws `invalid-payload`. */
-async function jsonOf(queue: AnyQueue, payload: unknown): Promise<string> {
+export async function jsonOf(queue: AnyQueue, payload: unknown): Promise<string> {
   const json = stringify(queue, payload)
   // What is checked is what will be read back: a Date, say, is a text by then.
   await validate(queue.payload, JSON.parse(json), `job for '${queue.name}'`)
@@ -215,12 +253,15 @@ export function stringify(queue: AnyQueue, payload: unknown): string {
   }
 }
 
-function dedupeOf(queue: AnyQueue, payload: unknown, options: EnqueueOptions): { id: string; ttl: number } | undefined {
-  const key = options.dedupeKey ?? queue.dedupe?.by(payload)
+export function dedupeOf(
+  queue: AnyQueue,
+  payload: unknown,
+  options: EnqueueOptions,
+): { id: string; ttl: number } | undefined {
+  const own = isApart(queue) ? undefined : queue.dedupe
+  const key = options.dedupeKey ?? own?.by(payload)
   if (key === undefined) return undefined
-  const ttl =
-    options.dedupeFor === undefined ? (queue.dedupe?.withinMs ?? dayMs) : durationMs(options.dedupeFor, 'dedupeFor')
+  const ttl = options.dedupeFor === undefined ? (own?.withinMs ?? dayMs) : durationMs(options.dedupeFor, 'dedupeFor')
   if (ttl < 1) throw new MillraceError('bad-request', `dedupeFor ${options.dedupeFor} is not at least '1ms'`)
-  // Hashed, because a caller's key may be of any length and hold any character.
-  return { id: `key-${createHash('sha256').update(key).digest('base64url')}`, ttl }
+  return { id: hashedKey(key), ttl }
 }

@@ -3,6 +3,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Decision, Ended } from '../policy/decide.ts'
 import { cancelledMark } from '../policy/why.ts'
+import { dueAt } from './bull.ts'
 import { errorOf, outcomeName } from './ended.ts'
 import { wasStarted } from './why.ts'
 
@@ -18,9 +19,9 @@ export class Report {
     this.#metrics = metrics
   }
 
-  started({ attemptsStarted, timestamp }: BullJob): void {
-    if (attemptsStarted > 1) return
-    this.#metrics.jobWait.observe({ queue: this.#queue }, Math.max(0, Date.now() - timestamp) / 1_000)
+  started(bullJob: BullJob): void {
+    if (bullJob.attemptsStarted > 1) return
+    this.#metrics.jobWait.observe({ queue: this.#queue }, Math.max(0, Date.now() - dueAt(bullJob)) / 1_000)
   }
 
   ended(bullJob: BullJob, ended: Ended, decision: Decision, ms: number): void {

@@ -18,6 +18,7 @@ import { untilPointless } from './patience.ts'
 import { expiry, newerVersion } from './payload.ts'
 import { maxStalls, namePoison } from './poison.ts'
 import { Report } from './report.ts'
+import { noteRun } from './schedules.ts'
 import { Tidying } from './tidying.ts'
 import { Notes, readWhy, wasStarted, whyField, whyOf } from './why.ts'
 import { workerName } from './worker-name.ts'
@@ -184,6 +185,8 @@ export class Runner {
     let result: unknown
     if (!ended) {
       this.#report.started(bullJob)
+      if (bullJob.repeatJobKey !== undefined)
+        noteRun(this.#options.redis, `${this.#options.prefix}:${queue.name}`, bullJob)
       const call: Call = { isUnfit: false, context: undefined }
       try {
         result = await attempt.run(
