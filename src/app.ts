@@ -1,5 +1,5 @@
 import { type Edge, startEdge } from './app/edge.ts'
-import { settingsOf, withoutWorker, workersOf } from './app/workers.ts'
+import { isolateOf, settingsOf, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
 import { apiRoutes } from './http/api.ts'
@@ -49,6 +49,8 @@ export type AppOptions = {
   readonly onProgress?: (detail: string) => void
   /** The compiled keeper of the managed stores, where it is not beside the running code. */
   readonly keeperFile?: string
+  /** The compiled entry of isolated workers' processes, where it is not beside the running code. */
+  readonly isolateEntry?: string | undefined
   readonly now?: () => number
 }
 
@@ -146,7 +148,14 @@ export async function startApp(options: AppOptions): Promise<App> {
     const runners: Runner[] = []
     if (has('worker')) {
       const consumer = await open(stores.address('queue'), 'consumer')
-      for (const worker of workers)
+      for (const worker of workers) {
+        const isolate = isolateOf(worker, {
+          ...options,
+          ...config,
+          settings: settings.get(worker),
+          entry: options.isolateEntry,
+        })
+        if (isolate) await run(isolate)
         runners.push(
           new Runner({
             worker,
@@ -156,8 +165,10 @@ export async function startApp(options: AppOptions): Promise<App> {
             metrics,
             enqueue: producer.enqueueFromWorker,
             settings: settings.get(worker),
+            isolate,
           }),
         )
+      }
       await run(group('workers', runners))
     }
     if (has('scheduler')) await run(new Janitor({ queues, bull, log }))

@@ -2,6 +2,7 @@ import type { Config } from '../config.ts'
 import { validate } from '../define/schema.ts'
 import type { AnyWorker } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
+import { Isolate, isolatedEnv } from '../jobs/isolate.ts'
 import type { Definitions } from '../load.ts'
 
 /** The workers this process is to run. Throws `invalid-setting` for a name that there is not. */
@@ -47,6 +48,27 @@ export async function settingsOf(
     throw new MillraceError('invalid-setting', lines.join('\n'))
   }
   return settings
+}
+
+/** The child processes of a worker that is to have some. */
+export function isolateOf(
+  worker: AnyWorker,
+  {
+    settings,
+    env,
+    definitions: { queues, workerFile },
+    entry,
+  }: { settings: unknown; env: Config['env']; definitions: Definitions; entry: string | undefined },
+): Isolate | undefined {
+  if (!worker.isolate) return undefined
+  if (!workerFile) throw new MillraceError('invalid-definition', `where is the file of worker ${worker.queue.name}?`)
+  return new Isolate({
+    worker,
+    file: workerFile(worker.queue.name),
+    env: isolatedEnv(worker, settings, env),
+    queues,
+    entry,
+  })
 }
 
 /** Queues whose jobs would wait for ever, as far as this checkout knows. */

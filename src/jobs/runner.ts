@@ -13,6 +13,7 @@ import { decode } from './codec.ts'
 import { AttemptContext } from './context.ts'
 import { dropped, errorOf, outcomeName, storable } from './ended.ts'
 import { letWorkGoOn } from './full-store.ts'
+import type { Isolate } from './isolate.ts'
 import { untilPointless } from './patience.ts'
 import { Tidying } from './tidying.ts'
 
@@ -37,6 +38,8 @@ export type RunnerOptions = {
   readonly metrics: Metrics
   readonly enqueue: Enqueue
   readonly settings: unknown
+  /** The processes of a worker with `isolate: true`. */
+  readonly isolate?: Isolate | undefined
   readonly random?: () => number
 }
 
@@ -178,14 +181,16 @@ export class Runner {
   }
 
   #handle(bullJob: BullJob, attempt: Attempt, unfit: { isUnfit: boolean }): Promise<unknown> | unknown {
-    const { worker, settings } = this.#options
+    const { worker, settings, isolate } = this.#options
     const refuse = (error: unknown): never => {
       unfit.isUnfit = true
       throw error
     }
     let payload: unknown
+    let stored: unknown
     try {
-      payload = validate(worker.queue.payload, decode(bullJob.data), `stored payload of job ${bullJob.id}`)
+      stored = decode(bullJob.data)
+      payload = validate(worker.queue.payload, stored, `stored payload of job ${bullJob.id}`)
     } catch (error) {
       return refuse(error)
     }
@@ -200,7 +205,8 @@ export class Runner {
         tenant: meta.tenant,
         enqueuedAt: new Date(bullJob.timestamp),
       }
-      return worker.handle(job, new AttemptContext(attempt, this.#log, job, this.#options.enqueue, settings))
+      const context = new AttemptContext(attempt, this.#log, job, this.#options.enqueue, settings)
+      return isolate ? isolate.run({ ...job, payload: stored }, context) : worker.handle(job, context)
     }
     return payload instanceof Promise ? payload.then(run, refuse) : run(payload)
   }
