@@ -1,0 +1,95 @@
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { silenceMs } from '../policy/watchdog.ts'
+
+/*
+ * A worker whose process lives and whose connections stand may still have stopped fetching: an answer that never came, a
+ * promise that nobody settles. From outside it looks idle. The watchdog counts the store's answers to its fetches; an idle
+ * worker has one at least every 10 s (BullMQ's longest blocking call), also when the queue is paused or at its limits.
+ */
+
+/** Three of these calls. */
+const boundMs = 30_000
+const everyMs = 1_000
+
+export type Watched = {
+  readonly name: string
+  /** Answers to fetches so far. */
+  readonly fetches: number
+  /** It has a free slot and a connection, and nobody told it to rest. */
+  readonly shouldFetch: boolean
+  /** Undefined when the store does not answer. */
+  waiting(): Promise<number | undefined>
+  /** Starts its consumer anew. It is red until the store has answered the new one. */
+  restart(silentMs: number): Promise<void>
+}
+
+export type WatchdogOptions = {
+  readonly workers: readonly Watched[]
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly boundMs?: number
+  readonly everyMs?: number
+}
+
+export class Watchdog {
+  readonly name = 'watchdog'
+  readonly #options: WatchdogOptions
+  readonly #seen = new Map<Watched, { fetches: number; silenceMs: number }>()
+  #timer: NodeJS.Timeout | undefined
+  #lookedAt = 0
+  #looking: Promise<void> | undefined
+
+  constructor(options: WatchdogOptions) {
+    this.#options = options
+  }
+
+  start(): Promise<void> {
+    this.#lookedAt = Date.now()
+    this.#timer = setInterval(() => {
+      // A look may have to wait for a store that is slow.
+      this.#looking ??= this.#look().finally(() => {
+        this.#looking = undefined
+      })
+    }, this.#everyMs)
+    this.#timer.unref()
+    return Promise.resolve()
+  }
+
+  quiet(): void {
+    clearInterval(this.#timer)
+  }
+
+  async stop(): Promise<void> {
+    this.quiet()
+    await this.#looking
+  }
+
+  get #everyMs(): number {
+    return this.#options.everyMs ?? everyMs
+  }
+
+  async #look(): Promise<void> {
+    const { workers, log, metrics, boundMs: bound = boundMs } = this.#options
+    const now = Date.now()
+    // A handler that computes holds everything up, us included: that time says nothing about fetching.
+    const elapsedMs = Math.min(now - this.#lookedAt, 2 * this.#everyMs)
+    this.#lookedAt = now
+    for (const worker of workers) {
+      const { fetches, shouldFetch } = worker
+      const seen = this.#seen.get(worker) ?? { fetches: -1, silenceMs: 0 }
+      const look = {
+        elapsedMs,
+        hasFetched: fetches !== seen.fetches,
+        shouldFetch,
+        waiting: () => worker.waiting().catch(() => undefined),
+      }
+      const silence = await silenceMs(seen.silenceMs, look, bound)
+      this.#seen.set(worker, { fetches, silenceMs: silence > bound ? 0 : silence })
+      if (silence <= bound) continue
+      log.error({ queue: worker.name, silentMs: silence }, 'jobs wait and nothing was fetched; restarting the consumer')
+      metrics.workerRestarts.inc({ queue: worker.name })
+      await worker.restart(silence).catch((err) => log.error({ err, queue: worker.name }, 'the consumer did not restart'))
+    }
+  }
+}
