@@ -12,6 +12,7 @@ import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
 import { quotaTimeoutMs } from './ingest/quota.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
+import { Gate } from './jobs/gate.ts'
 import { createGauges } from './jobs/gauges.ts'
 import { Inbox } from './jobs/inbox.ts'
 import { Janitor } from './jobs/janitor.ts'
@@ -123,6 +124,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       name: 'queues',
       stop: async () => void (await Promise.all([...bull.values()].map((queue) => queue.close()))),
     })
+    await run(new Gate({ queues, bull, log }))
     const shedder = await run(new Shedder({ watch: queueWatch, queues, bull, log }))
     const inbox = new Inbox({
       ...config.inbox,

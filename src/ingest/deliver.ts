@@ -93,8 +93,11 @@ function check(queues: readonly AnyQueue[], event: SourceEvent): Checked | Promi
 /** Why the queue cannot take the event; undefined when it can. */
 function misfitOf(queue: AnyQueue, { payload, type }: SourceEvent): string | undefined | Promise<string | undefined> {
   try {
-    // What names the queue's own kind of sameness has to work as well.
+    // What names the queue's own kind of sameness, and where the job is to stand, has to work as well.
     queue.dedupe?.by(payload)
+    queue.tenant?.by(payload)
+    queue.order?.by(payload)
+    queue.limit?.by?.(payload)
     const checked = validate(queue.payload, payload, `${type} for '${queue.name}'`)
     return checked instanceof Promise ? checked.then(() => undefined, messageOf) : undefined
   } catch (error) {

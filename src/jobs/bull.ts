@@ -1,6 +1,7 @@
 import { type Job as BullJob, Queue, type QueueOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { AnyQueue, KeepPolicy } from '../define/queue.ts'
+import { prepareScripts } from './bull-scripts.ts'
 
 /** BullMQ's view of a queue, with its connection: BullMQ's own handle on it knows only the commands that BullMQ needs. */
 export class BullQueue extends Queue {
@@ -14,6 +15,7 @@ export class BullQueue extends Queue {
 
 /** Opens BullMQ's view of each queue on one shared connection, for everything but the hot path. */
 export function openQueues(queues: readonly AnyQueue[], redis: Redis, prefix: string): Map<string, BullQueue> {
+  prepareScripts()
   return new Map(
     queues.map((queue) => {
       const bull = new BullQueue(queue.name, redis, {
@@ -61,6 +63,10 @@ export type JobMeta = {
   /** A second deduplication id: the end of its key, after `de:`. */
   readonly alias?: string | undefined
   readonly tenant?: string | undefined
+  /** Whose turns it takes, when that is not the tenant; the key whose order it keeps; the key that it is limited by. */
+  readonly group?: string | undefined
+  readonly key?: string | undefined
+  readonly limit?: string | undefined
 }
 
 export function metaOf(bullJob: BullJob): JobMeta {

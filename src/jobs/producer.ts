@@ -12,6 +12,8 @@ import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, eventKey, type JobMeta } from './bull.ts'
 import { encode } from './codec.ts'
+import { placeOf } from './gate/place.ts'
+import { TermsWriter } from './gate/terms.ts'
 import type { Inbox } from './inbox.ts'
 import { createJobIds } from './job-id.ts'
 import type { Shedder } from './shedder.ts'
@@ -47,9 +49,11 @@ export class Producer {
   readonly #options: ProducerOptions
   readonly #lanes: Map<string, Lane>
   readonly #nextId = createJobIds()
+  readonly #terms: TermsWriter
 
   constructor(options: ProducerOptions) {
     this.#options = options
+    this.#terms = new TermsWriter(options.redis, options.prefix)
     this.#lanes = new Map(
       options.queues.map((queue) => [
         queue.name,
@@ -87,7 +91,7 @@ export class Producer {
   async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
     const added = await this.#store(queue, json, dedupeOf(queue, payload, options), {
       name: options.name ?? queue.name,
-      meta: options.tenant === undefined ? {} : { tenant: options.tenant },
+      meta: placeOf(queue, payload, options.tenant),
     })
     if (added.duplicate) await this.revive(queue, added.id)
     return added
@@ -114,7 +118,7 @@ export class Producer {
       queue,
       json,
       { id: eventKey(source, id), ttl: windowMs },
-      { name: type, meta: { source, event: id, alias, tenant } },
+      { name: type, meta: { source, event: id, alias, ...placeOf(queue, payload, tenant) } },
       { alias, aliasMs: own?.ttl ?? windowMs, inbox: entry },
     )
   }
@@ -128,6 +132,8 @@ export class Producer {
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
+    const terms = this.#terms.ensure(queue, meta.group ?? meta.tenant ?? '')
+    if (terms) await terms
     const mine = this.#nextId()
     const id = await lane.batch.add(
       addArguments({

@@ -9,11 +9,10 @@ import { backoffMs } from '../policy/backoff.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
 import { bullKeep, keepAll, metaOf } from './bull.ts'
+import { prepareScripts } from './bull-scripts.ts'
 import { decode } from './codec.ts'
 import { AttemptContext } from './context.ts'
 import { dropped, errorOf, outcomeName, storable } from './ended.ts'
-import { letWorkGoOn } from './full-store.ts'
-import type { Isolate } from './isolate.ts'
 import { untilPointless } from './patience.ts'
 import { Tidying } from './tidying.ts'
 
@@ -68,7 +67,7 @@ export class Runner {
 
   async start(): Promise<void> {
     const { worker, redis, prefix } = this.#options
-    letWorkGoOn()
+    prepareScripts()
     // Two plain parameters: with a third BullMQ would make an AbortController for each job, asked for or not.
     const bull = new BullWorker(worker.queue.name, (job, token) => this.#process(job, token ?? ''), {
       connection: redis,

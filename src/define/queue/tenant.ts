@@ -16,13 +16,19 @@ export type TenantOptions<Payload> = {
   rate?: PerTenant<RateOptions>
 }
 
+/** What holds for one tenant; what is undefined is not bounded. */
+export type TenantTerms = {
+  readonly weight: number
+  readonly concurrency: number | undefined
+  readonly rate: RatePolicy | undefined
+}
+
 export type TenantPolicy = {
   // A method: see Queue.
   by(payload: unknown): string | undefined
-  readonly weight: (tenant: string) => number
-  /** Infinity is no bound. */
-  readonly concurrency: (tenant: string) => number
-  readonly rate: (tenant: string) => RatePolicy | undefined
+  readonly termsOf: (tenant: string) => TenantTerms
+  /** Whether they are the same for every tenant. */
+  readonly isUniform: boolean
 }
 
 const known = ['by', 'weight', 'concurrency', 'rate']
@@ -31,31 +37,40 @@ const weights = { least: 0.01, most: 100 }
 export function tenantOf<P>(options: TenantOptions<P> | undefined, at: string): TenantPolicy | undefined {
   if (options === undefined) return undefined
   noUnknown(options, known, at)
-  const { by = () => undefined, weight = 1, concurrency = Number.POSITIVE_INFINITY, rate } = options
+  const { by = () => undefined, weight, concurrency, rate } = options
   aFunction(by, `${at}.by`)
+  const isUniform = ![weight, concurrency, rate].some((part) => typeof part === 'function')
+  const termsOf = (tenant: string): TenantTerms =>
+    Object.freeze({
+      weight: weightOf(one(weight, tenant) ?? 1, `${at}.weight`),
+      concurrency: concurrencyOf(one(concurrency, tenant), `${at}.concurrency`),
+      rate: optionalRate(one(rate, tenant), `${at}.rate`),
+    })
+  // A constant is checked now; what a function says, when it says it.
+  const uniform = isUniform ? termsOf('') : undefined
   return Object.freeze({
     by: (payload: unknown) => by(payload as P),
-    weight: perTenant(weight, (value) => weightOf(value, `${at}.weight`)),
-    concurrency: perTenant(concurrency, (value) => concurrencyOf(value, `${at}.concurrency`)),
-    rate: perTenant(rate, (value) => (value === undefined ? undefined : rateOf(value, `${at}.rate`))),
+    termsOf: uniform ? () => uniform : termsOf,
+    isUniform,
   })
 }
 
-/** A constant is checked now; what a function says, when it says it. */
-function perTenant<T, U>(given: PerTenant<T>, check: (value: T) => U): (tenant: string) => U {
-  if (typeof given === 'function') return (tenant) => check((given as (tenant: string) => T)(tenant))
-  const checked = check(given)
-  return () => checked
+function one<T>(given: PerTenant<T> | undefined, tenant: string): T | undefined {
+  return typeof given === 'function' ? (given as (tenant: string) => T)(tenant) : given
 }
 
-function weightOf(value: number, at: string): number {
+export function weightOf(value: number, at: string): number {
   if (!(value >= weights.least && value <= weights.most))
     throw wrong(`${at} ${value}`, `a number from ${weights.least} to ${weights.most}`)
   return value
 }
 
-function concurrencyOf(value: number, at: string): number {
-  if (value !== Number.POSITIVE_INFINITY && !(Number.isInteger(value) && value >= 1))
-    throw wrong(`${at} ${value}`, 'a whole number from 1')
+export function concurrencyOf(value: number | undefined, at: string): number | undefined {
+  if (value === undefined || value === Number.POSITIVE_INFINITY) return undefined
+  if (!(Number.isInteger(value) && value >= 1)) throw wrong(`${at} ${value}`, 'a whole number from 1')
   return value
+}
+
+function optionalRate(value: RateOptions | undefined, at: string): RatePolicy | undefined {
+  return value === undefined ? undefined : rateOf(value, at)
 }

@@ -1,0 +1,83 @@
+import { createRequire } from 'node:module'
+import { gatedCall, gatedCallThatEnds } from './gate/calls.ts'
+
+/*
+ * BullMQ's scripts as this process sends them. They are BullMQ's own, with two things put in front.
+ */
+
+type Script = { content: string }
+
+const require = createRequire(import.meta.url)
+const { addJobScheduler } = require('bullmq/dist/cjs/scripts/addJobScheduler-11.js') as { addJobScheduler: Script }
+const { addPrioritizedJob } = require('bullmq/dist/cjs/scripts/addPrioritizedJob-9.js') as { addPrioritizedJob: Script }
+const { addStandardJob } = require('bullmq/dist/cjs/scripts/addStandardJob-9.js') as { addStandardJob: Script }
+const { extendLock } = require('bullmq/dist/cjs/scripts/extendLock-2.js') as { extendLock: Script }
+const { extendLocks } = require('bullmq/dist/cjs/scripts/extendLocks-1.js') as { extendLocks: Script }
+const { moveJobFromActiveToWait } = require('bullmq/dist/cjs/scripts/moveJobFromActiveToWait-9.js') as {
+  moveJobFromActiveToWait: Script
+}
+const { moveJobsToWait } = require('bullmq/dist/cjs/scripts/moveJobsToWait-8.js') as { moveJobsToWait: Script }
+const { moveStalledJobsToWait } = require('bullmq/dist/cjs/scripts/moveStalledJobsToWait-9.js') as {
+  moveStalledJobsToWait: Script
+}
+const { moveToActive } = require('bullmq/dist/cjs/scripts/moveToActive-11.js') as { moveToActive: Script }
+const { moveToDelayed } = require('bullmq/dist/cjs/scripts/moveToDelayed-11.js') as { moveToDelayed: Script }
+const { moveToFinished } = require('bullmq/dist/cjs/scripts/moveToFinished-14.js') as { moveToFinished: Script }
+const { moveToWaitingChildren } = require('bullmq/dist/cjs/scripts/moveToWaitingChildren-7.js') as {
+  moveToWaitingChildren: Script
+}
+const { promote } = require('bullmq/dist/cjs/scripts/promote-9.js') as { promote: Script }
+const { removeJob } = require('bullmq/dist/cjs/scripts/removeJob-2.js') as { removeJob: Script }
+const { reprocessJob } = require('bullmq/dist/cjs/scripts/reprocessJob-9.js') as { reprocessJob: Script }
+const { retryJob } = require('bullmq/dist/cjs/scripts/retryJob-11.js') as { retryJob: Script }
+const { updateJobScheduler } = require('bullmq/dist/cjs/scripts/updateJobScheduler-12.js') as {
+  updateJobScheduler: Script
+}
+
+/**
+ * At maxmemory Redis refuses a script's first write if that could need memory, and lets a script go on that has written
+ * before. BullMQ's way of finishing a job begins with a deletion, so it works; its ways of fetching one, of renewing a
+ * lock and of taking back a stalled job begin with other writes, so an idle worker could not start, a busy one would lose
+ * its locks, and the store would stay full for ever, although every job that is done frees memory. A deletion of nothing in
+ * front of these scripts lets work go on. Adding jobs stays refused.
+ */
+const letWorkGoOn = `redis.call('DEL', KEYS[1] .. ':nothing')\n`
+const mustGoOn = [moveToActive, extendLock, extendLocks, moveStalledJobsToWait]
+
+/** Those that put jobs to wait, take them or give them back. */
+const gated = [
+  addJobScheduler,
+  addPrioritizedJob,
+  addStandardJob,
+  moveJobFromActiveToWait,
+  moveJobsToWait,
+  moveStalledJobsToWait,
+  moveToActive,
+  moveToDelayed,
+  moveToWaitingChildren,
+  promote,
+  reprocessJob,
+  retryJob,
+  updateJobScheduler,
+]
+const gatedThatEnd = [moveToFinished, removeJob]
+
+/** How BullMQ's scripts begin; one of them says it twice. */
+const plainCall = /^local rcall = redis\.call;?$/gm
+
+/** Changes BullMQ's scripts in this process. Must have run before the first queue or worker connects; a second time does nothing. */
+export function prepareScripts(): void {
+  for (const script of mustGoOn)
+    if (!script.content.startsWith(letWorkGoOn)) script.content = letWorkGoOn + script.content
+  for (const script of gated) script.content = withCall(script.content, gatedCall)
+  for (const script of gatedThatEnd) script.content = withCall(script.content, gatedCallThatEnds)
+}
+
+function withCall(content: string, call: string): string {
+  let isFirst = true
+  return content.replace(plainCall, () => {
+    const text = isFirst ? call : ''
+    isFirst = false
+    return text
+  })
+}

@@ -1,0 +1,95 @@
+import type { AnyQueue } from '../define/queue.ts'
+import { MillraceError } from '../errors.ts'
+import type { Logger } from '../observe/log.ts'
+import type { BullQueue } from './bull.ts'
+import { hasGate } from './gate/place.ts'
+import { reconcileScript } from './gate/reconcile.ts'
+import { writeSettings } from './gate/settings.ts'
+
+const everyMs = 5_000
+/** One call looks at so many lanes, so that nobody else waits for it noticeably. */
+const perCall = 500
+/** A round stops here; the next one goes on. */
+const maxCalls = 200
+
+/**
+ * Upkeep of the gates. What a gate does it does inside the scripts (gate/lua.ts); here its settings are written at the start,
+ * and what no script can see is set right: jobs that were removed by hand, lanes that nobody needs any more.
+ */
+export class Gate {
+  readonly name = 'gate'
+  readonly #queues: readonly AnyQueue[]
+  readonly #bull: ReadonlyMap<string, BullQueue>
+  readonly #log: Logger
+  /** Queues whose settings are not written yet. */
+  readonly #unsettled: Set<AnyQueue>
+  readonly #cursors = new Map<string, string>()
+  #timer: NodeJS.Timeout | undefined
+  #round: Promise<unknown> = Promise.resolve()
+
+  constructor({
+    queues,
+    bull,
+    log,
+  }: { queues: readonly AnyQueue[]; bull: ReadonlyMap<string, BullQueue>; log: Logger }) {
+    this.#queues = queues
+    this.#unsettled = new Set(queues)
+    this.#bull = bull
+    this.#log = log
+  }
+
+  /** A store that refuses writes is told later: it takes no jobs either, and a start need not wait for it. */
+  async start(): Promise<void> {
+    await this.#settle().catch((error) => this.#log.warn({ err: error }, 'could not write the gates; trying again'))
+    let isRunning = false
+    this.#timer = setInterval(() => {
+      if (isRunning) return
+      isRunning = true
+      this.#round = this.reconcile()
+        .catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again'))
+        .finally(() => {
+          isRunning = false
+        })
+    }, everyMs)
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#round
+  }
+
+  /** Sets right what was changed behind a gate's back. Several processes may do it at once. */
+  async reconcile(): Promise<void> {
+    await this.#settle()
+    for (const queue of this.#queues) {
+      if (!hasGate(queue)) continue
+      const bull = this.#bullOf(queue)
+      for (let call = 0; call < maxCalls; call++) {
+        const cursor = this.#cursors.get(queue.name) ?? '0'
+        const next = String(await bull.redis.eval(reconcileScript, 1, bull.toKey('gate'), cursor, perCall))
+        this.#cursors.set(queue.name, next)
+        if (next === '0') break
+      }
+    }
+  }
+
+  async #settle(): Promise<void> {
+    for (const queue of this.#unsettled) {
+      await writeSettings(this.#bullOf(queue), queue)
+      this.#unsettled.delete(queue)
+    }
+  }
+
+  /** Holds back all jobs that are limited by `key` until `at`, in milliseconds. Those in hand go on. */
+  async holdBack(queue: AnyQueue, key: string, at: number): Promise<void> {
+    const bull = this.#bullOf(queue)
+    const ms = Math.ceil(at - Date.now())
+    if (ms > 0) await bull.redis.set(bull.toKey(`gate:hold:${key}`), '1', 'PX', ms)
+  }
+
+  #bullOf(queue: AnyQueue): BullQueue {
+    const bull = this.#bull.get(queue.name)
+    if (!bull) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}'`)
+    return bull
+  }
+}

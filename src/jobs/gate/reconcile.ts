@@ -1,0 +1,56 @@
+import { gateFunctions } from './lua.ts'
+
+/**
+ * KEYS[1] the gate's settings. ARGV[1] where to go on, '0' to begin; [2] how many lanes. Returns where to go on, '0' at the end.
+ *
+ * Everything here follows from what is in the queue: who has how many jobs in hand from the active list, which keys are busy
+ * from the jobs that hold them, which lanes are needed from the jobs in them. So whatever was removed, cleaned or drained
+ * behind the gate's back is right again after one round.
+ */
+export const reconcileScript = `${gateFunctions}
+local p = string.sub(KEYS[1], 1, -5)
+gate = openGate()
+if not gate.conf(p) then return '0' end
+if ARGV[1] == '0' then
+  local inHand = {}
+  for _, id in ipairs(redisCall('LRANGE', p .. 'active', 0, -1)) do
+    local tenant = redisCall('HGET', p .. id, 'gt')
+    if tenant then inHand[tenant] = (inHand[tenant] or 0) + 1 end
+  end
+  local known = redisCall('HGETALL', p .. 'gate:running')
+  for i = 1, #known, 2 do
+    local tenant, count = known[i], inHand[known[i]] or 0
+    inHand[tenant] = nil
+    if count ~= tonumber(known[i + 1]) then
+      if count > 0 then redisCall('HSET', p .. 'gate:running', tenant, count) else redisCall('HDEL', p .. 'gate:running', tenant) end
+      gate.ready(p, tenant)
+    end
+  end
+  for tenant, count in pairs(inHand) do redisCall('HSET', p .. 'gate:running', tenant, count) end
+  local held = redisCall('HGETALL', p .. 'gate:held')
+  for i = 1, #held, 2 do
+    local job = redisCall('HMGET', p .. held[i + 1], 'timestamp', 'finishedOn')
+    -- Its lane is opened below.
+    if not job[1] or job[2] then redisCall('HDEL', p .. 'gate:held', held[i]) end
+  end
+end
+local found = redisCall('HSCAN', p .. 'gate:names', ARGV[1], 'COUNT', ARGV[2])
+for i = 1, #found[2], 2 do
+  local n, lane = found[2][i], found[2][i + 1]
+  local first, held = gate.firstOf(p, tonumber(n))[1], redisCall('HGET', p .. 'gate:held', n)
+  if first then
+    local tenant = redisCall('HGET', p .. first, 'gt')
+    if tenant then gate.open(p, tenant, tonumber(n), held)
+    else
+      -- A job that was removed from under its place.
+      redisCall('ZREM', p .. 'prioritized', first)
+    end
+  elseif not held then
+    redisCall('HDEL', p .. 'gate:names', n)
+    redisCall('HDEL', p .. 'gate:lanes', lane)
+    local turn = 't' .. (string.match(lane, '^(.-)\\n') or lane)
+    local turns = redisCall('HMGET', p .. 'gate:turns', 'V', turn)
+    if turns[2] and tonumber(turns[2]) <= tonumber(turns[1] or 0) then redisCall('HDEL', p .. 'gate:turns', turn) end
+  end
+end
+return found[1]`

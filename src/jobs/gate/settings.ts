@@ -1,0 +1,87 @@
+import type { RatePolicy } from '../../define/queue/rate.ts'
+import type { TenantTerms } from '../../define/queue/tenant.ts'
+import type { AnyQueue } from '../../define/queue.ts'
+import type { BullQueue } from '../bull.ts'
+import { gateFunctions } from './lua.ts'
+import { hasGate } from './place.ts'
+
+/** Fields that a queue file may do without. */
+const optional = ['max', 'per', 'concurrency', 'rateMax', 'ratePer']
+
+/**
+ * Tells the store what the queue file says. A limit that was set at run time stays until it is taken back. Without a gate
+ * what is left in its lanes is taken in their order.
+ */
+export async function writeSettings(bull: BullQueue, queue: AnyQueue): Promise<void> {
+  const { redis } = bull
+  const { tenant, order, limit } = queue
+  const key = bull.toKey('gate')
+  const isSet = await isLimitSet(bull)
+  if (limit && !limit.by && !isSet) await bull.setGlobalRateLimit(limit.max, limit.perMs)
+  if (!limit && !isSet) await bull.removeGlobalRateLimit()
+  if (!hasGate(queue)) return void (await redis.del(key))
+  const terms = tenant?.isUniform ? tenant.termsOf('') : undefined
+  const fields: Record<string, string | number> = {
+    kind: order ? 'order' : limit?.by ? 'limit' : 'tenant',
+    weight: terms?.weight ?? 1,
+    own: tenant?.isUniform === false || (await redis.exists(bull.toKey('gate:set'))) === 1 ? '1' : '0',
+    ...(terms?.concurrency === undefined ? {} : { concurrency: terms.concurrency }),
+    ...(terms?.rate ? { rateMax: terms.rate.max, ratePer: terms.rate.perMs } : {}),
+    ...(limit?.by && !isSet ? { max: limit.max, per: limit.perMs } : {}),
+  }
+  const stale = optional.filter(
+    (name) => !(name in fields) && !(isSet && limit?.by && (name === 'max' || name === 'per')),
+  )
+  const change = redis.multi()
+  if (stale.length > 0) change.hdel(key, ...stale)
+  await change.hset(key, fields).exec()
+}
+
+/** What the store holds of a tenant: JSON of weight, concurrency, starts, and milliseconds for them. */
+export function termsText({ weight, concurrency, rate }: TenantTerms): string {
+  return JSON.stringify([weight, concurrency ?? null, rate?.max ?? null, rate?.perMs ?? null])
+}
+
+/** KEYS[1] the gate's settings. Whoever waits for a time is asked again, and so is the tenant ARGV[1]. */
+const askAgainScript = `${gateFunctions}
+local p = string.sub(KEYS[1], 1, -5)
+gate = openGate()
+if not gate.conf(p) then return end
+for _, member in ipairs(redisCall('ZRANGE', p .. 'gate:later', 0, -1)) do redisCall('ZADD', p .. 'gate:later', 0, member) end
+if ARGV[1] then gate.ready(p, ARGV[1]) end
+redisCall('ZADD', p .. 'marker', 0, '0')`
+
+async function askAgain(bull: BullQueue, ...tenant: readonly string[]): Promise<void> {
+  await bull.redis.eval(askAgainScript, 1, bull.toKey('gate'), ...tenant)
+}
+
+/** From now on, until {@link resetLimit}, whatever the queue file says. */
+export async function setLimit(bull: BullQueue, queue: AnyQueue, { max, perMs }: RatePolicy): Promise<void> {
+  await bull.redis.hset(bull.toKey('meta'), 'limitSet', '1')
+  if (queue.limit?.by) await bull.redis.hset(bull.toKey('gate'), { max, per: perMs })
+  else await bull.setGlobalRateLimit(max, perMs)
+  await askAgain(bull)
+}
+
+export async function resetLimit(bull: BullQueue, queue: AnyQueue): Promise<void> {
+  await bull.redis.hdel(bull.toKey('meta'), 'limitSet')
+  if (!queue.limit) await bull.removeGlobalRateLimit()
+  await writeSettings(bull, queue)
+  await askAgain(bull)
+}
+
+/** A tenant's own terms from now on, whatever the queue file says; undefined takes them back. */
+export async function setTerms(bull: BullQueue, tenant: string, terms: TenantTerms | undefined): Promise<void> {
+  if (terms === undefined) await bull.redis.hdel(bull.toKey('gate:set'), tenant)
+  else
+    await bull.redis
+      .multi()
+      .hset(bull.toKey('gate:set'), tenant, termsText(terms))
+      .hset(bull.toKey('gate'), 'own', '1')
+      .exec()
+  await askAgain(bull, tenant)
+}
+
+async function isLimitSet(bull: BullQueue): Promise<boolean> {
+  return (await bull.redis.hget(bull.toKey('meta'), 'limitSet')) === '1'
+}

@@ -1,0 +1,117 @@
+import { expect, it } from 'vitest'
+import type { QueueOptions } from '../../../src/index.ts'
+import { until } from '../../harness/until.ts'
+import { gated, type Item, items, type Payload, useStore } from './harness.ts'
+
+/* Turns between tenants, and their bounds, with jobs that are really worked. */
+
+useStore()
+
+const by = (item: Item) => item.key
+
+/** What was done, in order, when all waited before the first was taken. */
+async function worked(tenant: NonNullable<QueueOptions<Payload>['tenant']>, waiting: readonly Item[], concurrency = 1) {
+  const done: Item[] = []
+  const { enqueue, work } = await gated({ tenant: { by, ...tenant } }, async ({ payload }) => void done.push(payload), {
+    concurrency,
+  })
+  await enqueue(waiting)
+  await work()
+  await until(() => done.length === waiting.length, 'all are done')
+  return done
+}
+
+it('gives turns by weight, and keeps the order within a tenant', async () => {
+  const weights: Record<string, number> = { a: 3, b: 2, c: 1 }
+  const done = await worked({ weight: (tenant) => weights[tenant] ?? 1 }, [
+    ...items('a', 600),
+    ...items('b', 600),
+    ...items('c', 600),
+  ])
+  // The first tenant has nothing left after 1,200.
+  for (let from = 0; from <= 600; from += 50) {
+    const window = done.slice(from, from + 600)
+    for (const [tenant, weight] of Object.entries(weights)) {
+      const share = window.filter((item) => item.key === tenant).length
+      expect(Math.abs(share - weight * 100), `${tenant} from ${from}`).toBeLessThanOrEqual(weight * 10)
+    }
+  }
+  for (const tenant of 'abc')
+    expect(done.filter((item) => item.key === tenant).map((item) => item.n)).toEqual(
+      items(tenant, 600).map(({ n }) => n),
+    )
+})
+
+it('lets nobody wait while one floods, and leaves no turn unused', async () => {
+  const done = await worked({}, [...items('flood', 500), ...items('quiet', 5)])
+  expect(done.findLastIndex((item) => item.key === 'quiet')).toBeLessThanOrEqual(10)
+})
+
+it('gives who comes back after a pause no more than who was there', async () => {
+  const done: Item[] = []
+  const { enqueue, work } = await gated({ tenant: { by } }, async ({ payload }) => void done.push(payload), {
+    concurrency: 1,
+  })
+  await work()
+  await enqueue(items('busy', 200))
+  await until(() => done.length === 200, 'one has had many turns')
+  const before = done.length
+  await enqueue([...items('busy', 50), ...items('fresh', 50)])
+  await until(() => done.length === before + 100, 'all are done')
+  const order = done.slice(before, before + 40).filter((item) => item.key === 'fresh')
+  // Not the first forty, as it would be if turns that were not taken could be saved up.
+  expect(order.length).toBeLessThan(30)
+  expect(order.length).toBeGreaterThan(10)
+})
+
+it('bounds what a tenant has in hand in all processes together, and uses what is left for others', async () => {
+  const now: Record<string, number> = {}
+  const most: Record<string, number> = {}
+  let done = 0
+  const { enqueue, work, leftovers } = await gated({ tenant: { by, concurrency: 3 } }, async ({ payload: { key } }) => {
+    now[key] = (now[key] ?? 0) + 1
+    most[key] = Math.max(most[key] ?? 0, now[key])
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    now[key] -= 1
+    done += 1
+  })
+  await enqueue([...items('a', 400), ...items('b', 100)])
+  await work()
+  await work()
+  await until(() => done === 500, 'all are done')
+  expect(most).toEqual({ a: 3, b: 3 })
+  await until(async () => (await leftovers()).running === 0, 'every slot is given back')
+})
+
+it('starts no more jobs of a tenant within a time than it may', async () => {
+  const starts: Record<string, number[]> = {}
+  const rate = { max: 5, per: '200ms' } as const
+  const { enqueue, work } = await gated({ tenant: { by, rate } }, async ({ payload: { key } }) => {
+    starts[key] ??= []
+    starts[key].push(Date.now())
+  })
+  await enqueue([...items('a', 30), ...items('b', 10)])
+  await work()
+  await until(() => starts.a?.length === 30 && starts.b?.length === 10, 'all are done')
+  // The store's clock counts when a job is handed out; the handler starts a little later, now more and now less.
+  const slack = 60
+  for (const times of Object.values(starts))
+    for (let i = 5; i < times.length; i++) expect((times[i] ?? 0) - (times[i - 5] ?? 0)).toBeGreaterThan(200 - slack)
+})
+
+it('keeps the turns of jobs that are tried again', async () => {
+  const done: Item[] = []
+  const failed = new Set<string>()
+  const { enqueue, work, leftovers } = await gated({ tenant: { by, concurrency: 1 } }, async ({ payload }) => {
+    const id = `${payload.key}${payload.n}`
+    if (payload.n % 3 === 0 && !failed.has(id)) {
+      failed.add(id)
+      throw new Error('once')
+    }
+    done.push(payload)
+  })
+  await enqueue([...items('a', 30), ...items('b', 30)])
+  await work()
+  await until(() => done.length === 60, 'all are done')
+  await until(async () => (await leftovers()).running === 0, 'every slot is given back')
+})
