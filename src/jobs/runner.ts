@@ -37,8 +37,6 @@ export type RunnerOptions = {
   readonly metrics: Metrics
   readonly enqueue: Enqueue
   readonly settings: unknown
-  /** The processes of a worker with `isolate: true`. */
-  readonly isolate?: Isolate | undefined
   readonly random?: () => number
 }
 
@@ -180,16 +178,14 @@ export class Runner {
   }
 
   #handle(bullJob: BullJob, attempt: Attempt, unfit: { isUnfit: boolean }): Promise<unknown> | unknown {
-    const { worker, settings, isolate } = this.#options
+    const { worker, settings } = this.#options
     const refuse = (error: unknown): never => {
       unfit.isUnfit = true
       throw error
     }
     let payload: unknown
-    let stored: unknown
     try {
-      stored = decode(bullJob.data)
-      payload = validate(worker.queue.payload, stored, `stored payload of job ${bullJob.id}`)
+      payload = validate(worker.queue.payload, decode(bullJob.data), `stored payload of job ${bullJob.id}`)
     } catch (error) {
       return refuse(error)
     }
@@ -204,8 +200,7 @@ export class Runner {
         tenant: meta.tenant,
         enqueuedAt: new Date(bullJob.timestamp),
       }
-      const context = new AttemptContext(attempt, this.#log, job, this.#options.enqueue, settings)
-      return isolate ? isolate.run({ ...job, payload: stored }, context) : worker.handle(job, context)
+      return worker.handle(job, new AttemptContext(attempt, this.#log, job, this.#options.enqueue, settings))
     }
     return payload instanceof Promise ? payload.then(run, refuse) : run(payload)
   }
