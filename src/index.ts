@@ -9,8 +9,10 @@ export {
   type Queue,
   type QueueOptions,
 } from './define/queue.ts'
+export { RateLimited } from './define/rate-limited.ts'
 export {
   type AnyWorker,
+  type ChainEnqueue,
   type Context,
   defineWorker,
   type Enqueue,

@@ -12,6 +12,7 @@ import { type Migrations, type VersionPolicy, versionOf } from './queue/version.
 import type { AnySchema, InputOf, OutputOf } from './schema.ts'
 import { type Size, sizeOf } from './size.ts'
 
+export type { BreakerPolicy } from './queue/breaker.ts'
 export type { KeepPolicy } from './queue/keep.ts'
 export type { BackoffPolicy, RetryPolicy } from './queue/retry.ts'
 

@@ -26,8 +26,8 @@ export type Context<Settings = unknown> = {
   readonly signal: AbortSignal
   /** Writes lines that carry the queue, the job and the attempt. */
   readonly log: Log
-  /** Stores another job; resolves when it is durable. */
-  readonly enqueue: Enqueue
+  /** Stores further jobs when, and only when, this attempt succeeds. */
+  readonly enqueue: ChainEnqueue
   /** The environment variables that the worker declared, checked at boot. */
   readonly settings: Settings
 }
@@ -37,6 +37,18 @@ export type Enqueue = <Q extends AnyQueue>(
   payload: PayloadInput<Q>,
   options?: EnqueueOptions,
 ) => Promise<Enqueued>
+
+/**
+ * `enqueue` within a handler is part of the attempt: checked at once, so that a wrong payload throws here, and stored
+ * when the handler has succeeded, just before its job is completed. An attempt that fails, is deferred or dropped stores nothing.
+ * Resolves at once and with nothing: which job it becomes is known only then. When the attempt is repeated nevertheless (a
+ * crash in between), the n-th job for a queue is the same job as before, unless `dedupeKey` or that queue's `dedupe` says otherwise.
+ */
+export type ChainEnqueue = {
+  <Q extends AnyQueue>(queue: Q, payload: PayloadInput<Q>, options?: EnqueueOptions): Promise<void>
+  /** Stores it now, whatever becomes of the attempt, and again when that is repeated; resolves when it is durable. */
+  readonly now: Enqueue
+}
 
 export type EnqueueOptions = {
   /** Jobs of this queue with the same key within `dedupeFor` are one job. Overrides the queue's own `dedupe`. */

@@ -67,6 +67,10 @@ export type JobMeta = {
   readonly group?: string | undefined
   readonly key?: string | undefined
   readonly limit?: string | undefined
+  /** Version of the payload; 1 when it is not said. */
+  readonly v?: number
+  /** Not started later than this, in milliseconds since the epoch; else the queue's own `expires` holds. */
+  readonly expires?: number
 }
 
 export function metaOf(bullJob: BullJob): JobMeta {

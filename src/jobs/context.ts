@@ -1,22 +1,29 @@
-import type { Context, Enqueue, Job } from '../define/worker.ts'
+import type { AnyQueue } from '../define/queue.ts'
+import type { ChainEnqueue, Context, Enqueue, Job } from '../define/worker.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Attempt } from './attempt.ts'
+import { Chain } from './chain.ts'
+
+export type ContextOptions = {
+  readonly queue: AnyQueue
+  readonly log: Logger
+  readonly enqueue: Enqueue
+  readonly settings: unknown
+}
 
 /** What the handler gets beside its job. Getters, because most handlers use half of it. */
 export class AttemptContext implements Context {
   readonly #attempt: Attempt
-  readonly #parentLog: Logger
   readonly #job: Job<unknown>
-  readonly enqueue: Enqueue
-  readonly settings: never
+  readonly #options: ContextOptions
   #log: Logger | undefined
+  #chain: Chain | undefined
 
-  constructor(attempt: Attempt, log: Logger, job: Job<unknown>, enqueue: Enqueue, settings: unknown) {
+  /** `options` are the same for all attempts of a worker. */
+  constructor(attempt: Attempt, job: Job<unknown>, options: ContextOptions) {
     this.#attempt = attempt
-    this.#parentLog = log
     this.#job = job
-    this.enqueue = enqueue
-    this.settings = settings as never
+    this.#options = options
   }
 
   get signal(): AbortSignal {
@@ -24,7 +31,21 @@ export class AttemptContext implements Context {
   }
 
   get log(): Logger {
-    this.#log ??= this.#parentLog.child({ job: this.#job.id, attempt: this.#job.attempt })
+    this.#log ??= this.#options.log.child({ job: this.#job.id, attempt: this.#job.attempt })
     return this.#log
+  }
+
+  get enqueue(): ChainEnqueue {
+    this.#chain ??= new Chain({ queue: this.#options.queue, id: this.#job.id }, this.#options.enqueue)
+    return this.#chain.enqueue
+  }
+
+  get settings(): never {
+    return this.#options.settings as never
+  }
+
+  /** What the handler has left behind; undefined when it never asked for `enqueue`. */
+  get chain(): Chain | undefined {
+    return this.#chain
   }
 }

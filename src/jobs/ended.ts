@@ -1,4 +1,5 @@
 import { UnrecoverableError } from 'bullmq'
+import { isDefer, isDrop } from '../define/outcome.ts'
 import { messageOf } from '../errors.ts'
 import type { Decision, Ended } from '../policy/decide.ts'
 
@@ -28,14 +29,31 @@ export function outcomeName(ended: Ended, decision: Decision): string {
   return decision.do === 'retry' ? 'retried' : 'dead'
 }
 
+/** A result is for a look or for one who waits; what is larger belongs into a store of its own, and here it would fill Redis. */
+const mostResultBytes = 256 * 1_024
+
 /** What cannot be stored must not undo work that is done: then the job completes without a result. */
-export function storable(result: unknown, onLost: (error: unknown) => void): unknown {
-  if (typeof result !== 'object' && typeof result !== 'bigint') return result
+export function storable(result: unknown, onLost: (why: string) => void): unknown {
+  if (typeof result !== 'object' && typeof result !== 'bigint' && typeof result !== 'string') return result
   try {
-    JSON.stringify(result)
-    return result
+    const bytes = Buffer.byteLength(JSON.stringify(result) ?? '')
+    if (bytes <= mostResultBytes) return result
+    onLost(`it has ${Math.ceil(bytes / 1_024)} KB, and ${mostResultBytes / 1_024} KB is the most that is kept`)
   } catch (error) {
-    onLost(error)
-    return undefined
+    onLost(`it is not JSON: ${messageOf(error)}`)
   }
+  return undefined
 }
+
+/** Whether an end says that what the handler depends on is broken, or that it is not; undefined when it says neither. */
+export function failedOf({ kind }: Ended): boolean | undefined {
+  return kind === 'failed' ? true : kind === 'done' ? false : undefined
+}
+
+/** What a handler's return value says. */
+export function endedBy(result: unknown): Ended {
+  if (isDefer(result)) return { kind: 'deferred', ms: result.ms, reason: result.reason }
+  return isDrop(result) ? { kind: 'dropped', reason: result.reason } : done
+}
+
+const done: Ended = Object.freeze({ kind: 'done' })

@@ -146,7 +146,7 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
 
 /** What BullMQ keeps beside the jobs, under the same kind of key: none of these is an id. */
 const besideJobs = new Set(
-  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children'.split(
+  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children breaker'.split(
     ' ',
   ),
 )

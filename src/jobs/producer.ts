@@ -91,7 +91,10 @@ export class Producer {
   async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
     const added = await this.#store(queue, json, dedupeOf(queue, payload, options), {
       name: options.name ?? queue.name,
-      meta: placeOf(queue, payload, options.tenant),
+      meta: {
+        ...placeOf(queue, payload, options.tenant),
+        ...(options.expires === undefined ? {} : { expires: Date.now() + durationMs(options.expires, 'expires') }),
+      },
     })
     if (added.duplicate) await this.revive(queue, added.id)
     return added
@@ -127,14 +130,15 @@ export class Producer {
     queue: AnyQueue,
     json: string,
     dedupe: { id: string; ttl: number } | undefined,
-    { name, meta }: { name: string; meta: JobMeta },
+    { name, meta: own }: { name: string; meta: JobMeta },
     extras: Extras = {},
   ): Promise<Enqueued> {
     const lane = this.#lanes.get(queue.name)
     if (!lane) throw new MillraceError('unknown-queue', `there is no queue '${queue.name}' in queues/`)
-    const terms = this.#terms.ensure(queue, meta.group ?? meta.tenant ?? '')
+    const terms = this.#terms.ensure(queue, own.group ?? own.tenant ?? '')
     if (terms) await terms
     const mine = this.#nextId()
+    const meta = queue.version.current > 1 ? { ...own, v: queue.version.current } : own
     const id = await lane.batch.add(
       addArguments({
         id: mine,
@@ -200,7 +204,8 @@ async function jsonOf(queue: AnyQueue, payload: unknown): Promise<string> {
   return json
 }
 
-function stringify(queue: AnyQueue, payload: unknown): string {
+/** The payload as JSON text. Throws `invalid-payload` for what has none. */
+export function stringify(queue: AnyQueue, payload: unknown): string {
   try {
     return JSON.stringify(payload) ?? 'null'
   } catch (error) {

@@ -1,20 +1,25 @@
 import { type BackoffOptions, type Job as BullJob, Worker as BullWorker, DelayedError, WaitingError } from 'bullmq'
 import type { Redis } from 'ioredis'
-import { isDefer, isDrop } from '../define/outcome.ts'
-import { validate } from '../define/schema.ts'
-import type { AnyWorker, Enqueue, Job } from '../define/worker.ts'
+import type { AnyWorker, Enqueue } from '../define/worker.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { backoffMs } from '../policy/backoff.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
+import { mostAttempts } from '../policy/retry-for.ts'
 import { Attempt, AttemptAborted } from './attempt.ts'
-import { bullKeep, keepAll, metaOf } from './bull.ts'
+import { Breaker } from './breaker.ts'
+import { bullKeep, keepAll } from './bull.ts'
 import { prepareScripts } from './bull-scripts.ts'
-import { decode } from './codec.ts'
-import { AttemptContext } from './context.ts'
-import { dropped, errorOf, outcomeName, storable } from './ended.ts'
+import { type Call, callHandler, endedByThrow } from './call.ts'
+import type { ContextOptions } from './context.ts'
+import { dropped, endedBy, errorOf, failedOf, storable } from './ended.ts'
+import { Intake } from './intake.ts'
 import { untilPointless } from './patience.ts'
+import { expiry, newerVersion } from './payload.ts'
+import { maxStalls, namePoison } from './poison.ts'
+import { Report } from './report.ts'
 import { Tidying } from './tidying.ts'
+import { Notes, readWhy, wasStarted, whyField, whyOf } from './why.ts'
 
 /*
  * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
@@ -24,8 +29,6 @@ import { Tidying } from './tidying.ts'
  */
 const lockMs = 30_000
 const stalledCheckMs = 5_000
-/** A job that was in hand of two processes that died may be what kills them; the third death buries it. */
-const maxStalls = 2
 /** A store that refuses writes is asked again after this. BullMQ would ask without any pause: 9,000 errors a second. */
 const refusedPauseMs = 2_000
 
@@ -38,6 +41,8 @@ export type RunnerOptions = {
   readonly enqueue: Enqueue
   readonly settings: unknown
   readonly random?: () => number
+  /** Told when a handler threw RateLimited, so that others with the same key wait as well. Without it only the job itself does. */
+  readonly holdBack?: (bullJob: BullJob, untilMs: number, key: string | undefined) => Promise<void>
 }
 
 /** Works on one queue in this process. */
@@ -51,21 +56,32 @@ export class Runner {
   /** The queue's policy in BullMQ's words; the same objects for all jobs, which nobody changes. */
   readonly #backoffOptions: BackoffOptions = { type: 'millrace' }
   readonly #tidying: Tidying
+  readonly #report: Report
+  readonly #contextOptions: ContextOptions
+  /** More than any error may have: which one it is, and what holds for it, decide() says. */
+  readonly #attempts: number
   #bull: BullWorker | undefined
+  #intake: Intake | undefined
+  #notes: Notes | undefined
+  #breaker: Breaker | undefined
   #closing: Promise<void> | undefined
   #interruptTimer: NodeJS.Timeout | undefined
-  #refused = false
 
   constructor(options: RunnerOptions) {
     this.#options = options
     this.name = `worker ${options.worker.queue.name}`
     this.#log = options.log.child({ queue: options.worker.queue.name })
-    this.#tidying = new Tidying(bullKeep(options.worker.queue.keep.completed))
+    const { settings, enqueue, worker, metrics } = options
+    this.#report = new Report(worker.queue.name, this.#log, metrics)
+    this.#contextOptions = { queue: worker.queue, log: this.#log, enqueue, settings }
+    this.#attempts = mostAttempts(worker.queue.retry)
+    this.#tidying = new Tidying(bullKeep(worker.queue.keep.completed))
   }
 
   async start(): Promise<void> {
     const { worker, redis, prefix } = this.#options
     prepareScripts()
+    namePoison()
     // Two plain parameters: with a third BullMQ would make an AbortController for each job, asked for or not.
     const bull = new BullWorker(worker.queue.name, (job, token) => this.#process(job, token ?? ''), {
       connection: redis,
@@ -79,6 +95,10 @@ export class Runner {
       autorun: false,
     })
     this.#bull = bull
+    this.#intake = new Intake(bull)
+    this.#notes = new Notes(bull, redis)
+    const { breaker: policy } = worker.queue
+    if (policy) this.#breaker = new Breaker({ ...this.#options, policy, intake: this.#intake, log: this.#log })
     bull.on('error', (error) => this.#onError(error))
     // Losing the lock means that somebody else may have the job by now; BullMQ itself only tells.
     bull.on('lockRenewalFailed', (ids) => {
@@ -88,6 +108,7 @@ export class Runner {
           ?.abort(new AttemptAborted('lock-lost', 'the lock was lost; another worker may have the job'))
     })
     bull.on('stalled', (id) => this.#log.warn({ job: id }, 'taken back from a worker that died'))
+    bull.on('failed', (job) => job?.deferredFailure && this.#report.poison(job))
     await bull.waitUntilReady()
     bull.run().catch((error) => this.#onError(error))
   }
@@ -113,6 +134,7 @@ export class Runner {
     if (gaveUp) this.#log.warn('stopped without the store; others take back what was in hand when its lock has run out')
     clearTimeout(this.#interruptTimer)
     abandoned.cancel()
+    this.#breaker?.stop()
   }
 
   /** Whether jobs of this queue are being fetched: what BullMQ's isRunning() does not know of a lost connection. */
@@ -120,7 +142,8 @@ export class Runner {
     const running = this.#bull?.isRunning() === true && !this.#bull.closing
     const connected = this.#options.redis.status === 'ready'
     if (!connected) return { ok: false, detail: 'not connected to the queue store' }
-    if (this.#refused) return { ok: false, detail: 'the queue store refuses writes; trying again' }
+    if (this.#intake?.isHeld('refused')) return { ok: false, detail: 'the queue store refuses writes; trying again' }
+    if (this.#intake?.isHeld('breaker')) return { ok: true, detail: 'breaker open: too many attempts fail' }
     return running ? { ok: true, detail: `${this.#inHand.size} in hand` } : { ok: false, detail: 'not running' }
   }
 
@@ -132,114 +155,105 @@ export class Runner {
   }
 
   async #process(bullJob: BullJob, token: string): Promise<unknown> {
-    const { worker, metrics } = this.#options
+    const { worker } = this.#options
     const queue = worker.queue
     const attempt = new Attempt()
     const id = bullJob.id ?? ''
     const started = performance.now()
     this.#inHand.set(id, attempt)
     this.#applyPolicy(bullJob)
-    if (bullJob.attemptsStarted <= 1)
-      metrics.jobWait.observe({ queue: queue.name }, Math.max(0, Date.now() - bullJob.timestamp) / 1_000)
 
-    let ended: Ended
+    let ended: Ended | undefined = this.#refusal(bullJob)
+    if (ended?.kind === 'newer-version') ended = { ...ended, times: await this.#timesPutBack(bullJob) }
+    const admission = ended ? 'wait' : (this.#breaker?.admit() ?? 'run')
+    if (!ended && admission === 'wait') ended = { kind: 'breaker-open' }
     let result: unknown
-    const unfit = { isUnfit: false }
-    try {
-      result = await attempt.run(() => this.#handle(bullJob, attempt, unfit), worker.timeoutMs)
-      ended = isDefer(result)
-        ? { kind: 'deferred', ms: result.ms }
-        : isDrop(result)
-          ? { kind: 'dropped', reason: result.reason }
-          : { kind: 'done' }
-      // What a handler returns after its time is not to be trusted: it may have broken off half-way.
-      if (attempt.aborted?.because === 'timeout') ended = { kind: 'failed', error: attempt.aborted }
-    } catch (error) {
-      ended =
-        attempt.aborted?.because === 'shutdown'
-          ? { kind: 'interrupted' }
-          : { kind: unfit.isUnfit ? 'unfit' : 'failed', error }
-    } finally {
-      this.#inHand.delete(id)
+    if (!ended) {
+      this.#report.started(bullJob)
+      const call: Call = { isUnfit: false, context: undefined }
+      try {
+        result = await attempt.run(
+          () => callHandler(bullJob, worker, attempt, this.#contextOptions, call),
+          worker.timeoutMs,
+        )
+        ended = endedBy(result)
+        // What a handler returns after its time is not to be trusted: it may have broken off half-way.
+        if (attempt.aborted?.because === 'timeout') ended = { kind: 'failed', error: attempt.aborted }
+        const chain = call.context?.chain
+        if (chain && ended.kind === 'done') {
+          // Whoever has the job now leaves behind what his own attempt comes to.
+          if (attempt.aborted?.because === 'lock-lost') throw attempt.aborted
+          await attempt.run(() => chain.send(attempt), worker.timeoutMs)
+        }
+      } catch (error) {
+        ended = endedByThrow(error, attempt, call)
+      }
+      call.context?.chain?.close()
+      this.#breaker?.ended(admission, failedOf(ended))
     }
+    this.#inHand.delete(id)
 
     const decision = decide(ended, bullJob.attemptsMade + 1, queue.retry, this.#options.random ?? Math.random)
-    const reason = isDefer(result) || isDrop(result) ? result.reason : undefined
-    this.#report(bullJob, ended, decision, performance.now() - started, reason)
-    return this.#carryOut(
-      bullJob,
-      token,
-      ended,
-      decision,
-      storable(result, (error) =>
-        this.#log.warn({ job: bullJob.id, err: error }, 'the result is not JSON and was not kept'),
-      ),
-    )
+    this.#report.ended(bullJob, ended, decision, performance.now() - started)
+    if (decision.do === 'complete') return storable(result, (why) => this.#report.lostResult(bullJob, why))
+    return this.#carryOut(bullJob, token, ended, decision)
   }
 
-  #handle(bullJob: BullJob, attempt: Attempt, unfit: { isUnfit: boolean }): Promise<unknown> | unknown {
-    const { worker, settings } = this.#options
-    const refuse = (error: unknown): never => {
-      unfit.isUnfit = true
-      throw error
-    }
-    let payload: unknown
-    try {
-      payload = validate(worker.queue.payload, decode(bullJob.data), `stored payload of job ${bullJob.id}`)
-    } catch (error) {
-      return refuse(error)
-    }
-    const meta = metaOf(bullJob)
-    const run = (checked: unknown) => {
-      const job: Job<unknown> = {
-        id: bullJob.id ?? '',
-        payload: checked,
-        attempt: bullJob.attemptsMade + 1,
-        attempts: worker.queue.retry.attempts,
-        name: bullJob.name,
-        tenant: meta.tenant,
-        enqueuedAt: new Date(bullJob.timestamp),
-      }
-      return worker.handle(job, new AttemptContext(attempt, this.#log, job, this.#options.enqueue, settings))
-    }
-    return payload instanceof Promise ? payload.then(run, refuse) : run(payload)
+  /** Why the handler is not called at all; undefined for nearly all jobs. */
+  #refusal(bullJob: BullJob): Ended | undefined {
+    const { queue } = this.#options.worker
+    const reason = expiry(bullJob, queue, Date.now())
+    if (reason !== undefined) return { kind: 'expired', reason }
+    const version = newerVersion(bullJob, queue)
+    return version === undefined ? undefined : { kind: 'newer-version', version, times: 0 }
+  }
+
+  async #timesPutBack(bullJob: BullJob): Promise<number> {
+    const { redis, prefix, worker } = this.#options
+    const said = await redis.hget(`${prefix}:${worker.queue.name}:${bullJob.id}`, whyField).catch(() => null)
+    const why = readWhy(said)
+    return why?.code === 'newer-version' ? (why.times ?? 0) : 0
   }
 
   /** The queue file as it is now holds for every job, also for those that were stored under an older one. */
   #applyPolicy({ opts }: BullJob): void {
-    opts.attempts = this.#options.worker.queue.retry.attempts
+    opts.attempts = this.#attempts
     opts.backoff = this.#backoffOptions
     opts.removeOnComplete = this.#tidying.next()
     // Dead ones are removed by the janitor, which forgets their deduplication keys as well.
     opts.removeOnFail = keepAll
   }
 
-  /** Decision → BullMQ's ways of ending an attempt, of which most are exceptions. */
-  async #carryOut(
-    bullJob: BullJob,
-    token: string,
-    ended: Ended,
-    decision: Decision,
-    result: unknown,
-  ): Promise<unknown> {
-    switch (decision.do) {
-      case 'complete':
-        return result
-      case 'postpone':
-        if (decision.inMs > 0) {
-          await bullJob.moveToDelayed(Date.now() + decision.inMs, token)
-          throw new DelayedError()
-        }
-        await bullJob.moveToWait(token)
-        throw new WaitingError()
-      case 'retry':
-        this.#decisions.set(bullJob, decision)
-        throw errorOf(ended)
-      case 'bury': {
-        if (ended.kind === 'dropped') throw dropped(decision.reason)
-        this.#decisions.set(bullJob, decision)
-        throw errorOf(ended)
+  /** Decision → BullMQ's ways of ending an attempt that is not completed, all of which are exceptions. */
+  async #carryOut(bullJob: BullJob, token: string, ended: Ended, decision: Decision): Promise<never> {
+    const now = Date.now()
+    const why = { [whyField]: JSON.stringify(whyOf(ended, decision, now)) }
+    if (decision.do === 'postpone') {
+      if (ended.kind === 'rate-limited') await this.#holdBack(bullJob, now + decision.inMs, decision.holdKey)
+      // A start is counted when the handler is called: that is what `expires` asks for.
+      const fields = wasStarted(ended) ? why : { ...why, ats: bullJob.attemptsStarted - 1 }
+      if (decision.inMs > 0) {
+        this.#notes?.write(bullJob, fields)
+        await bullJob.moveToDelayed(now + decision.inMs, token)
+        throw new DelayedError()
       }
+      await this.#notes?.moveToWait(bullJob, token, fields)
+      throw new WaitingError()
+    }
+    this.#notes?.write(bullJob, why)
+    if (decision.do === 'bury' && (ended.kind === 'dropped' || ended.kind === 'expired')) throw dropped(decision.reason)
+    this.#decisions.set(bullJob, decision)
+    throw errorOf(ended)
+  }
+
+  async #holdBack(bullJob: BullJob, untilMs: number, key: string | undefined): Promise<void> {
+    try {
+      await this.#options.holdBack?.(bullJob, untilMs, key)
+    } catch (error) {
+      this.#log.warn(
+        { job: bullJob.id, err: error },
+        'others with its key could not be held back; the job itself waits',
+      )
     }
   }
 
@@ -251,33 +265,16 @@ export class Runner {
     return decision?.do === 'retry' ? decision.inMs : backoffMs(this.#options.worker.queue.retry, 1, Math.random)
   }
 
-  #report(bullJob: BullJob, ended: Ended, decision: Decision, ms: number, reason: string | undefined): void {
-    const { metrics, worker } = this.#options
-    const queue = worker.queue.name
-    const outcome = outcomeName(ended, decision)
-    metrics.jobsFinished.inc({ queue, outcome })
-    metrics.jobRun.observe({ queue }, ms / 1_000)
-    const said = reason === undefined ? {} : { reason }
-    const line = { ...said, job: bullJob.id, attempt: bullJob.attemptsMade + 1, ms: Math.round(ms * 10) / 10, outcome }
-    if (ended.kind === 'failed' || ended.kind === 'unfit') {
-      const next = decision.do === 'retry' ? { retryInMs: decision.inMs } : {}
-      this.#log[decision.do === 'bury' ? 'error' : 'warn']({ ...line, ...next, err: errorOf(ended) }, 'attempt failed')
-    } else this.#log.info(line, 'attempt ended')
-  }
-
   #onError(error: Error): void {
     if (/\b(OOM|MISCONF|NOREPLICAS|READONLY|NOPERM)\b/.test(error.message)) return void this.#backOff(error)
     this.#log.error({ err: error }, 'worker error')
   }
 
   async #backOff(error: Error): Promise<void> {
-    if (this.#refused || !this.#bull || this.#bull.closing) return
-    this.#refused = true
+    const intake = this.#intake
+    if (!intake || intake.isHeld('refused') || this.#bull?.closing) return
     this.#log.error({ err: error }, `the queue store refuses writes; fetching again in ${refusedPauseMs} ms`)
-    await this.#bull.pause(true)
-    setTimeout(() => {
-      this.#refused = false
-      if (!this.#bull?.closing) void this.#bull?.resume()
-    }, refusedPauseMs).unref()
+    await intake.hold('refused')
+    setTimeout(() => intake.release('refused'), refusedPauseMs).unref()
   }
 }

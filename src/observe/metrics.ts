@@ -50,7 +50,7 @@ export function createMetrics() {
     }),
     jobsFinished: new Counter({
       name: 'millrace_jobs_finished_total',
-      help: 'Attempts by what they came to: done, retried, dead, deferred, dropped, interrupted',
+      help: 'Attempts by what they came to: done, retried, dead, deferred, rate-limited, dropped, expired, interrupted',
       labelNames: ['queue', 'outcome'] as const,
       registers,
     }),
@@ -90,6 +90,12 @@ export function createMetrics() {
       name: 'millrace_dead_jobs',
       help: 'Dead letters',
       labelNames: ['queue'] as const,
+      registers,
+    }),
+    breakerState: new Gauge({
+      name: 'millrace_breaker_state',
+      help: 'Circuit breaker of a queue in this process: 0 closed, 1 half-open, 2 open',
+      labelNames: ['name'] as const,
       registers,
     }),
     storeMemoryRatio: new Gauge({

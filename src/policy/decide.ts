@@ -1,6 +1,7 @@
 import type { RetryPolicy } from '../define/queue.ts'
 import { messageOf } from '../errors.ts'
 import { backoffMs } from './backoff.ts'
+import { retryFor } from './retry-for.ts'
 
 /** What an attempt came to. */
 export type Ended =
@@ -8,7 +9,14 @@ export type Ended =
   | { readonly kind: 'failed'; readonly error: unknown }
   /** The stored payload does not fit the queue's schema; the handler was not called. */
   | { readonly kind: 'unfit'; readonly error: unknown }
-  | { readonly kind: 'deferred'; readonly ms: number }
+  /** Past its time before it was first started; the handler was not called. */
+  | { readonly kind: 'expired'; readonly reason: string }
+  /** Of a newer version than this process knows, put back so many times before; the handler was not called. */
+  | { readonly kind: 'newer-version'; readonly version: number; readonly times: number }
+  /** Fetched while the queue's breaker lets nothing through; the handler was not called. */
+  | { readonly kind: 'breaker-open' }
+  | { readonly kind: 'deferred'; readonly ms: number; readonly reason?: string | undefined }
+  | { readonly kind: 'rate-limited'; readonly ms: number; readonly key: string | undefined }
   | { readonly kind: 'dropped'; readonly reason: string }
   | { readonly kind: 'interrupted' }
 
@@ -16,8 +24,12 @@ export type Ended =
 export type Decision =
   | { readonly do: 'complete' }
   | { readonly do: 'retry'; readonly inMs: number }
-  | { readonly do: 'postpone'; readonly inMs: number }
+  /** `holdKey`: others with this key are to wait as long. */
+  | { readonly do: 'postpone'; readonly inMs: number; readonly holdKey?: string | undefined }
   | { readonly do: 'bury'; readonly reason: string }
+
+/** How soon after a deployment its jobs run that another process fetched first; and how seldom old processes ask in the end. */
+const newer = { baseMs: 5_000, maxMs: 60_000, jitter: 0 }
 
 /**
  * The one place where retrying is decided. `attempt` is 1 for the first; deferred and interrupted runs were not counted.
@@ -29,16 +41,24 @@ export function decide(ended: Ended, attempt: number, policy: Readonly<RetryPoli
       return { do: 'complete' }
     case 'deferred':
       return { do: 'postpone', inMs: ended.ms }
+    case 'rate-limited':
+      return { do: 'postpone', inMs: ended.ms, holdKey: ended.key }
+    case 'newer-version':
+      return { do: 'postpone', inMs: backoffMs(newer, ended.times + 1, random) }
     case 'interrupted':
+    case 'breaker-open':
       return { do: 'postpone', inMs: 0 }
     case 'dropped':
+    case 'expired':
       return { do: 'bury', reason: ended.reason }
     case 'unfit':
       return { do: 'bury', reason: messageOf(ended.error) }
-    case 'failed':
-      return attempt >= policy.attempts || isUnrecoverable(ended.error)
+    case 'failed': {
+      const own = retryFor(ended.error, policy)
+      return own === 'never' || attempt >= own.attempts || isUnrecoverable(ended.error)
         ? { do: 'bury', reason: messageOf(ended.error) }
-        : { do: 'retry', inMs: backoffMs(policy, attempt, random) }
+        : { do: 'retry', inMs: backoffMs(own, attempt, random) }
+    }
   }
 }
 

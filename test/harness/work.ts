@@ -7,6 +7,7 @@ export async function work(
   { name, payload, env = {} }: { name: string; payload: unknown; env?: Record<string, string> },
 ): Promise<{ result: unknown; logged: unknown[][] }> {
   const logged: unknown[][] = []
+  const refuse = () => Promise.reject(new Error('nothing is enqueued here'))
   const write = (...line: unknown[]) => logged.push(line)
   const job: Job<unknown> = {
     id: 'j1',
@@ -20,7 +21,7 @@ export async function work(
   const context: Context = {
     signal: new AbortController().signal,
     log: { debug: write, info: write, warn: write, error: write },
-    enqueue: () => Promise.reject(new Error('nothing is enqueued here')),
+    enqueue: Object.assign(refuse, { now: refuse }),
     settings: worker.settings && (await validate(worker.settings, env, 'the settings')),
   }
   return { result: await worker.handle(job, context as Context<never>), logged }
