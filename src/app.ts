@@ -11,7 +11,7 @@ import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
 import { quotaTimeoutMs } from './ingest/quota.ts'
-import { type BullQueue, openQueues } from './jobs/bull.ts'
+import { type BullQueue, openQueues, waitingIn } from './jobs/bull.ts'
 import { Gate } from './jobs/gate.ts'
 import { createGauges } from './jobs/gauges.ts'
 import { Inbox } from './jobs/inbox.ts'
@@ -20,6 +20,8 @@ import { Producer } from './jobs/producer.ts'
 import { Runner } from './jobs/runner.ts'
 import { Shedder } from './jobs/shedder.ts'
 import { StoreWatch } from './jobs/store-watch.ts'
+import { Strays } from './jobs/strays.ts'
+import { Watchdog } from './jobs/watchdog.ts'
 import type { Definitions } from './load.ts'
 import type { Logger } from './observe/log.ts'
 import { createMetrics } from './observe/metrics.ts'
@@ -172,6 +174,8 @@ export async function startApp(options: AppOptions): Promise<App> {
         )
       }
       await run(group('workers', runners))
+      await run(new Strays({ runners, redis: consumer, log }))
+      await run(new Watchdog({ workers: runners, waiting: waitingIn(bull), log, metrics }))
     }
     if (has('scheduler')) await run(new Janitor({ queues, bull, log }))
 

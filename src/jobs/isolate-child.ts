@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { Worker as Thread } from 'node:worker_threads'
+import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
-import type { AnyWorker, Context, Enqueue, Enqueued, Job, Log } from '../define/worker.ts'
+import type { AnyWorker, ChainEnqueue, Context, Enqueue, Enqueued, Job, Log } from '../define/worker.ts'
 import { loadWorker } from '../load.ts'
 import { AttemptAborted } from './attempt.ts'
 import {
@@ -60,18 +61,25 @@ function logOf(run: number, levels: readonly LogLevel[]): Log {
   return Object.fromEntries(logLevels.map((level) => [level, write(level)])) as Log
 }
 
-/** The parent's own enqueue, asked from afar: what holds for jobs enqueued inside an attempt holds here as well. */
-function enqueueOf(run: number): Enqueue {
-  const ask =
-    (now: boolean): Enqueue =>
-    (queue, payload, options = {}) =>
-      new Promise<Enqueued>((resolve, reject) => {
-        const json = JSON.stringify(payload) ?? 'null'
+/**
+ * The parent's own enqueue, asked from afar: what holds for jobs enqueued inside an attempt holds here as well. A payload
+ * that does not fit throws here already, as it would there, where nobody may be waiting for the answer.
+ */
+function enqueueOf(run: number): ChainEnqueue {
+  const ask = (now: boolean) =>
+    ((queue: AnyQueue, payload: unknown, options = {}) => {
+      const json = JSON.stringify(payload) ?? 'null'
+      const checked = validate(queue.payload, JSON.parse(json), `job for '${queue.name}'`)
+      const answer = new Promise<Enqueued>((resolve, reject) => {
         asked += 1
         answers.set(asked, { resolve, reject })
         say({ say: 'enqueue', run, n: asked, now, queue: queue.name, json, options: { ...options } })
       })
-  return Object.assign(ask(false), { now: ask(true) })
+      // The parent sees to it that the attempt fails.
+      answer.catch(() => {})
+      return checked instanceof Promise ? checked.then(() => answer) : answer
+    }) as Enqueue
+  return Object.assign(ask(false) as unknown as ChainEnqueue, { now: ask(true) })
 }
 
 function onMessage(message: ToChild): void {

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import type { Enqueue, Job } from '../define/worker.ts'
+import type { Job } from '../define/worker.ts'
 import type { Logger } from '../observe/log.ts'
 import { settleMs } from './attempt.ts'
 import { logLevels, pack, type ToChild, type ToParent, unpack, unpackLog, unpackResult } from './isolate-wire.ts'
@@ -7,14 +7,14 @@ import { logLevels, pack, type ToChild, type ToParent, unpack, unpackLog, unpack
 /** What a run needs of the attempt's context. */
 export type RunContext = { readonly signal: AbortSignal; readonly log: Logger }
 /** Stores a job of the queue with this name for the run's attempt. */
-export type EnqueueByName = (
-  ...args: [queue: string, payload: unknown, options: object, now: boolean]
-) => ReturnType<Enqueue>
+export type EnqueueByName = (queue: string, payload: unknown, options: object, now: boolean) => Promise<unknown>
 
 type Run = {
   readonly number: number
   readonly context: RunContext
   readonly enqueue: EnqueueByName
+  /** Of a job that the attempt was to leave behind. */
+  notEnqueued?: { readonly error: unknown }
   settle(result: unknown): void
   fail(thrown: unknown): void
 }
@@ -158,11 +158,13 @@ export class IsolatedProcess {
         if (run) writeLog(run.context.log, message)
         break
       case 'enqueue':
-        void this.#enqueue(message, run?.enqueue)
+        void this.#enqueue(message, run)
         break
       case 'done': {
         const onLost = (err: unknown) => run?.context.log.warn({ err }, 'the result is not JSON and was not kept')
-        run?.settle(unpackResult(message.result, onLost))
+        // Nobody may have waited for it; the attempt has not done what it was to do.
+        if (run?.notEnqueued) run.fail(run.notEnqueued.error)
+        else run?.settle(unpackResult(message.result, onLost))
         break
       }
       case 'failed':
@@ -170,11 +172,12 @@ export class IsolatedProcess {
     }
   }
 
-  async #enqueue({ n, queue, json, options, now }: ToParent & { say: 'enqueue' }, enqueue: EnqueueByName | undefined) {
+  async #enqueue({ n, queue, json, options, now }: ToParent & { say: 'enqueue' }, run: Run | undefined): Promise<void> {
     try {
-      if (!enqueue) throw new Error('the attempt is over; what it enqueues now is not stored')
-      this.#send({ do: 'answer', n, value: await enqueue(queue, JSON.parse(json), options, now) })
+      if (!run) throw new Error(`enqueue() for '${queue}' came after the attempt had ended: await it`)
+      this.#send({ do: 'answer', n, value: await run.enqueue(queue, JSON.parse(json), options, now) })
     } catch (error) {
+      if (run && !now) run.notEnqueued ??= { error }
       this.#send({ do: 'answer', n, thrown: pack(error) })
     }
   }

@@ -1,4 +1,5 @@
 import { defer, drop, isDefer, isDrop } from '../define/outcome.ts'
+import { RateLimited } from '../define/rate-limited.ts'
 import type { EnqueueOptions, Job } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import { type AbortCause, AttemptAborted } from './attempt.ts'
@@ -52,6 +53,8 @@ export type Packed =
       readonly cause?: Packed
       /** `code` and whatever else the error carries as plain data. */
       readonly fields: Readonly<Record<string, unknown>>
+      /** What it carries under symbols that both sides know, by the symbols' names. */
+      readonly marks: Readonly<Record<string, unknown>>
     }
 
 /** Causes of causes: deeper than this nobody reads, and a cycle would never end. */
@@ -74,12 +77,18 @@ export function pack(thrown: unknown, depth = 0): Packed {
         ([key, value]) => !['name', 'message', 'stack', 'cause'].includes(key) && crosses(value),
       ),
     ),
+    marks: Object.fromEntries(
+      Object.getOwnPropertySymbols(thrown).flatMap((symbol) => {
+        const [name, value] = [Symbol.keyFor(symbol), thrown[symbol as never] as unknown]
+        return name !== undefined && crosses(value) ? [[name, value]] : []
+      }),
+    ),
   }
 }
 
 /** Classes that both sides have, so that `instanceof` holds; of others the names are kept, which retry.on goes by. */
 const known = new Map<string, object>(
-  [Error, TypeError, RangeError, SyntaxError, ReferenceError, MillraceError, AttemptAborted].map((one) => [
+  [Error, TypeError, RangeError, SyntaxError, ReferenceError, MillraceError, RateLimited, AttemptAborted].map((one) => [
     one.name,
     one.prototype as object,
   ]),
@@ -97,6 +106,7 @@ export function unpack(packed: Packed): unknown {
   if (error.name !== packed.name) hidden('name', packed.name)
   hidden('stack', packed.stack)
   if (packed.cause) hidden('cause', unpack(packed.cause))
+  for (const [name, value] of Object.entries(packed.marks)) Object.assign(error, { [Symbol.for(name)]: value })
   return Object.assign(error, packed.fields)
 }
 

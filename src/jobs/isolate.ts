@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import type { AnyQueue } from '../define/queue.ts'
-import type { AnyWorker, Context, Enqueue, Job } from '../define/worker.ts'
+import type { AnyWorker, ChainEnqueue, Context, Job } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import { IsolatedProcess } from './isolate-process.ts'
@@ -108,11 +108,10 @@ export class Isolate {
     this.#waiting.shift()?.()
   }
 
-  #enqueue(enqueue: Enqueue, name: string, payload: unknown, options: object, now: boolean): ReturnType<Enqueue> {
+  #enqueue(enqueue: ChainEnqueue, name: string, payload: unknown, options: object, now: boolean): Promise<unknown> {
     const queue = this.#options.queues.find((one) => one.name === name)
     if (!queue) throw new MillraceError('unknown-queue', `there is no queue '${name}' in queues/`)
-    const send = now ? ((enqueue as Enqueue & { now?: Enqueue }).now ?? enqueue) : enqueue
-    return send(queue, payload, options)
+    return (now ? enqueue.now : enqueue)(queue, payload, options)
   }
 }
 

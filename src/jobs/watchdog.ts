@@ -13,19 +13,19 @@ const boundMs = 30_000
 const everyMs = 1_000
 
 export type Watched = {
-  readonly name: string
+  readonly queue: string
   /** Answers to fetches so far. */
   readonly fetches: number
   /** It has a free slot and a connection, and nobody told it to rest. */
   readonly shouldFetch: boolean
-  /** Undefined when the store does not answer. */
-  waiting(): Promise<number | undefined>
-  /** Starts its consumer anew. It is red until the store has answered the new one. */
-  restart(silentMs: number): Promise<void>
+  /** Starts its consumer anew. It is red, with this reason, until the store has answered the new one. */
+  restart(why: string): Promise<void>
 }
 
 export type WatchdogOptions = {
   readonly workers: readonly Watched[]
+  /** How many jobs of a queue a worker could have; rejects when the store does not answer. */
+  readonly waiting: (queue: string) => Promise<number>
   readonly log: Logger
   readonly metrics: Metrics
   readonly boundMs?: number
@@ -70,7 +70,7 @@ export class Watchdog {
   }
 
   async #look(): Promise<void> {
-    const { workers, log, metrics, boundMs: bound = boundMs } = this.#options
+    const { workers, waiting, log, metrics, boundMs: bound = boundMs } = this.#options
     const now = Date.now()
     // A handler that computes holds everything up, us included: that time says nothing about fetching.
     const elapsedMs = Math.min(now - this.#lookedAt, 2 * this.#everyMs)
@@ -82,14 +82,16 @@ export class Watchdog {
         elapsedMs,
         hasFetched: fetches !== seen.fetches,
         shouldFetch,
-        waiting: () => worker.waiting().catch(() => undefined),
+        waiting: () => waiting(worker.queue).catch(() => undefined),
       }
       const silence = await silenceMs(seen.silenceMs, look, bound)
       this.#seen.set(worker, { fetches, silenceMs: silence > bound ? 0 : silence })
       if (silence <= bound) continue
-      log.error({ queue: worker.name, silentMs: silence }, 'jobs wait and nothing was fetched; restarting the consumer')
-      metrics.workerRestarts.inc({ queue: worker.name })
-      await worker.restart(silence).catch((err) => log.error({ err, queue: worker.name }, 'the consumer did not restart'))
+      const { queue } = worker
+      const why = `jobs wait and nothing was fetched for ${Math.round(silence / 1_000)} s; its consumer was started anew`
+      log.error({ queue }, why)
+      metrics.workerRestarts.inc({ queue })
+      await worker.restart(why).catch((err) => log.error({ err, queue }, 'the consumer could not be started anew'))
     }
   }
 }

@@ -41,7 +41,10 @@ const handler = `
       log.info({ pid: process.pid }, 'beat')
       await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     },
-    add: async (job, { enqueue }) => enqueue(other, { do: 'what' }),
+    add: async (job, { enqueue }) => void enqueue(other, { do: 'add' }),
+    addNow: async (job, { enqueue }) => enqueue.now(other, { do: 'addNow' }),
+    addThenFail: async (job, { enqueue }) => { await enqueue(other, { do: 'addThenFail' }); throw new Error('no') },
+    limited: async () => { throw new RateLimited(3600) },
     addBad: async (job, { enqueue }) => enqueue(other, { do: 5 }),
     addNone: async (job, { enqueue }) => enqueue({ kind: 'queue', name: 'nowhere' }, {}),
     logThenWait: async (job, context) => {
@@ -52,7 +55,7 @@ const handler = `
 
 const worker = (name: string, options: string) => `
   import { z } from 'zod'
-  import { defer, defineWorker, drop } from '../src/index.js'
+  import { defer, defineWorker, drop, RateLimited } from '../src/index.js'
   import queue from '../queues/${name}.js'
   import other from '../queues/other.js'
   ${handler}
@@ -117,6 +120,8 @@ describe('the handler', () => {
     expect(await run('defer')).toMatchObject({ state: 'completed', result: 'at last', attemptsMade: 1 })
     expect(await run('drop')).toMatchObject({ state: 'failed', reason: 'not wanted' })
     expect(await run('lost')).toMatchObject({ state: 'completed' })
+    const { id } = await app.enqueue(queues.work as AnyQueue, { do: 'limited' })
+    await until(() => redis.client.zscore(`${app.prefix}:work:delayed`, id), 'it is put off')
     expect(await run('text')).toMatchObject({ state: 'failed', reason: 'thrown: just a text' })
     const { reason, errors } = await run('fail')
     expect(reason).toBe('declined')
@@ -124,10 +129,12 @@ describe('the handler', () => {
   })
 
   it('enqueues by its parent', async () => {
-    const { result } = await run('add')
-    expect(await redis.client.hget(`${app.prefix}:other:${(result as { id: string }).id}`, 'data')).toBe(
-      '{"do":"what"}',
-    )
+    const { result } = await run('addNow')
+    await run('add')
+    await run('addThenFail')
+    const others = await app.bull.get('other')?.getJobs(['waiting'])
+    expect(others?.map(({ data }) => data)).toEqual([{ do: 'add' }, { do: 'addNow' }])
+    expect(others?.[1]?.id).toBe((result as { id: string }).id)
     expect(await run('addBad')).toMatchObject({ reason: expect.stringContaining("job for 'other': do:") })
     expect(await run('addNone')).toMatchObject({ reason: "there is no queue 'nowhere' in queues/" })
   })
