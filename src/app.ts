@@ -11,7 +11,7 @@ import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
 import { quotaTimeoutMs } from './ingest/quota.ts'
-import { type BullQueue, openQueues, waitingIn } from './jobs/bull.ts'
+import { type BullQueue, metaOf, openQueues, waitingIn } from './jobs/bull.ts'
 import { Gate } from './jobs/gate.ts'
 import { createGauges } from './jobs/gauges.ts'
 import { Inbox } from './jobs/inbox.ts'
@@ -126,7 +126,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       name: 'queues',
       stop: async () => void (await Promise.all([...bull.values()].map((queue) => queue.close()))),
     })
-    await run(new Gate({ queues, bull, log }))
+    const gate = await run(new Gate({ queues, bull, log }))
     const shedder = await run(new Shedder({ watch: queueWatch, queues, bull, log }))
     const inbox = new Inbox({
       ...config.inbox,
@@ -170,6 +170,8 @@ export async function startApp(options: AppOptions): Promise<App> {
             enqueue: producer.enqueueFromWorker,
             settings: settings.get(worker),
             isolate,
+            holdBack: (job, until, key = metaOf(job).limit) =>
+              key === undefined ? Promise.resolve() : gate.holdBack(worker.queue, key, until),
           }),
         )
       }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
+import { addExplain, addQueueSettings } from './cli/explain.ts'
 import { addInbox, addReplay } from './cli/inbox.ts'
 import { json, whole } from './cli/options.ts'
 import { print, table } from './cli/print.ts'
@@ -27,6 +28,8 @@ const program = new Command('millrace')
 addSend(program)
 addInbox(program)
 addReplay(program)
+addExplain(program)
+addQueueSettings(program)
 
 program
   .command('enqueue')

@@ -10,6 +10,7 @@ import { decode } from '../jobs/codec.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspect.ts'
 import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
+import { queueRoutes } from './queue-routes.ts'
 
 /** More jobs in one request would hold it open past its deadline. */
 const maxBulk = 1_000
@@ -100,6 +101,7 @@ export function apiRoutes({
     response.json(await describeJob(bullOf(request), String(request.params.id), tenantOf(gatekeeper.require(request))))
   })
 
+  router.use(queueRoutes({ queues, bull, gatekeeper }))
   if (inbox) router.use(inbox)
   return router
 

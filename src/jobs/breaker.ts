@@ -12,6 +12,15 @@ const gaugeValue = { closed: 0, 'half-open': 1, open: 2 } as const
 /** What `<prefix>:<queue>:breaker` holds while a process leaves the queue alone; the last one to say so. */
 export type PublishedBreaker = { readonly state: 'open' | 'half-open'; readonly until: number; readonly by: string }
 
+/** What was published; undefined for nothing, or nothing that can be read. */
+export function readBreaker(text: string | null): PublishedBreaker | undefined {
+  try {
+    return text === null ? undefined : (JSON.parse(text) as PublishedBreaker)
+  } catch {
+    return undefined
+  }
+}
+
 /** KEYS[1] the published state, ARGV[1] the end of the text that this process writes. Another's stays. */
 const withdrawScript = `
 local said = redis.call('GET', KEYS[1])
@@ -80,7 +89,7 @@ export class Breaker {
       this.#timer = setTimeout(() => this.#become(elapsed(this.#state, state.until)), policy.openMs).unref()
     } else if (state.at === 'half-open') {
       log.info('breaker half-open: one job is tried')
-      this.#publish({ state: 'half-open', until: Date.now() + worker.timeoutMs, by: this.#by })
+      this.#publish({ state: 'half-open', until: Date.now() + Math.max(worker.timeoutMs, policy.openMs), by: this.#by })
       intake.release('breaker')
     } else {
       log.info('breaker closed')
@@ -96,9 +105,8 @@ export class Breaker {
 
   /** Only for people to see: nobody waits for it, and it goes away by itself when this process does. */
   #publish(said: PublishedBreaker): void {
-    const { redis, policy } = this.#options
-    const ms = Math.max(1, said.until - Date.now()) + policy.openMs
-    redis.set(this.#key, JSON.stringify(said), 'PX', ms).catch(() => {})
+    const ms = Math.max(1, Math.ceil(said.until - Date.now()))
+    this.#options.redis.set(this.#key, JSON.stringify(said), 'PX', ms).catch(() => {})
   }
 
   #withdraw(): void {

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { gatedCall, gatedCallThatEnds } from './gate/calls.ts'
+import { gatedCall, gatedCallThatFinishes, gatedCallThatRemoves } from './gate/calls.ts'
 
 /*
  * BullMQ's scripts as this process sends them. They are BullMQ's own, with two things put in front.
@@ -60,7 +60,6 @@ const gated = [
   retryJob,
   updateJobScheduler,
 ]
-const gatedThatEnd = [moveToFinished, removeJob]
 
 /** How BullMQ's scripts begin; one of them says it twice. */
 const plainCall = /^local rcall = redis\.call;?$/gm
@@ -70,7 +69,8 @@ export function prepareScripts(): void {
   for (const script of mustGoOn)
     if (!script.content.startsWith(letWorkGoOn)) script.content = letWorkGoOn + script.content
   for (const script of gated) script.content = withCall(script.content, gatedCall)
-  for (const script of gatedThatEnd) script.content = withCall(script.content, gatedCallThatEnds)
+  moveToFinished.content = withCall(moveToFinished.content, gatedCallThatFinishes)
+  removeJob.content = withCall(removeJob.content, gatedCallThatRemoves)
 }
 
 function withCall(content: string, call: string): string {

@@ -77,14 +77,14 @@ export type JobMeta = {
   /** A second deduplication id: the end of its key, after `de:`. */
   readonly alias?: string | undefined
   readonly tenant?: string | undefined
-  /** Whose turns it takes, when that is not the tenant; the key whose order it keeps; the key that it is limited by. */
-  readonly group?: string | undefined
-  readonly key?: string | undefined
-  readonly limit?: string | undefined
   /** Version of the payload; 1 when it is not said. */
   readonly v?: number
   /** Not started later than this, in milliseconds since the epoch; else the queue's own `expires` holds. */
   readonly expires?: number
+  /** Whose turns it takes, when that is not the tenant; the key whose order it keeps; the key that it is limited by. */
+  readonly group?: string | undefined
+  readonly key?: string | undefined
+  readonly limit?: string | undefined
 }
 
 export function metaOf(bullJob: BullJob): JobMeta {

@@ -19,7 +19,7 @@ export class Chain {
   readonly #from: { readonly queue: AnyQueue; readonly id: string }
   readonly enqueue: ChainEnqueue
   #links: Link[] = []
-  #checks: Promise<unknown>[] = []
+  readonly #checks: Promise<void>[] = []
   /** How many there are for each queue. */
   readonly #counts = new Map<string, number>()
   #isOver = false
@@ -44,9 +44,10 @@ export class Chain {
     const checked = validate(queue.payload, stored, `job for '${queue.name}'`)
     this.#links.push({ queue, payload: stored, options: this.#optionsOf(queue, options) })
     if (!(checked instanceof Promise)) return Promise.resolve()
-    checked.catch(() => {})
-    this.#checks.push(checked)
-    return checked.then(() => {})
+    const check = checked.then(() => {})
+    check.catch(() => {})
+    this.#checks.push(check)
+    return check
   }
 
   /** The same job whenever this attempt's n-th for the queue is stored again. The queue's own rule goes before ours. */

@@ -2,6 +2,7 @@ import { type Job as BullJob, Worker as BullWorker, type WorkerOptions } from 'b
 import type { Redis } from 'ioredis'
 import type { AnyWorker } from '../define/worker.ts'
 import { maxStalls } from './poison.ts'
+import { workerName } from './worker-name.ts'
 
 /*
  * BullMQ's own times. A lock is renewed at half of lockMs; a worker that dies loses its jobs to the others after at most
@@ -28,6 +29,7 @@ export function openConsumer(
     connection: redis,
     prefix,
     concurrency: worker.concurrency,
+    name: workerName(worker.concurrency),
     lockDuration: lockMs,
     stalledInterval: stalledCheckMs,
     maxStalledCount: maxStalls,

@@ -35,6 +35,8 @@ const mostResultBytes = 256 * 1_024
 /** What cannot be stored must not undo work that is done: then the job completes without a result. */
 export function storable(result: unknown, onLost: (why: string) => void): unknown {
   if (typeof result !== 'object' && typeof result !== 'bigint' && typeof result !== 'string') return result
+  // At most six bytes for each of its letters, as JSON.
+  if (typeof result === 'string' && result.length * 6 < mostResultBytes) return result
   try {
     const bytes = Buffer.byteLength(JSON.stringify(result) ?? '')
     if (bytes <= mostResultBytes) return result

@@ -2,7 +2,7 @@ import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import type { BullQueue } from './bull.ts'
-import { hasGate } from './gate/place.ts'
+import { hasGate, shortKey } from './gate/place.ts'
 import { reconcileScript } from './gate/reconcile.ts'
 import { writeSettings } from './gate/settings.ts'
 
@@ -80,8 +80,13 @@ export class Gate {
     }
   }
 
-  /** Holds back all jobs that are limited by `key` until `at`, in milliseconds. Those in hand go on. */
-  async holdBack(queue: AnyQueue, key: string, at: number): Promise<void> {
+  /**
+   * Holds back all jobs that are limited by `key` until `at`, in milliseconds. Those in hand go on. Nothing happens in a queue that is
+   * not limited by key.
+   */
+  async holdBack(queue: AnyQueue, given: string, at: number): Promise<void> {
+    if (queue.limit?.by === undefined) return
+    const key = shortKey(given)
     const bull = this.#bullOf(queue)
     const ms = Math.ceil(at - Date.now())
     if (ms > 0) await bull.redis.set(bull.toKey(`gate:hold:${key}`), '1', 'PX', ms)

@@ -27,6 +27,19 @@ export type QueueSummary = {
   /** Jobs that ended in the last 60 s, as far as the keep policy still has them. */
   readonly throughputPerMinute: { readonly completed: number; readonly dead: number }
   readonly paused: boolean
+  readonly limits: QueueLimits
+}
+
+/** What holds now, wherever it was set; null is no bound. */
+export type QueueLimits = {
+  /** Starts of the whole queue, or of each key when `isByKey`. */
+  readonly rate: { readonly max: number; readonly perMs: number } | null
+  readonly isByKey: boolean
+  /** Whether the rate was set at run time. */
+  readonly isSet: boolean
+  readonly concurrency: number | null
+  /** Bounds of each tenant that has none of its own. */
+  readonly tenantConcurrency: number | null
 }
 
 export type JobSummary = {
@@ -52,12 +65,13 @@ export type JobDetail = JobSummary & {
 }
 
 export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
-  const [counts, paused, oldest, completed, dead] = await Promise.all([
+  const [counts, paused, oldest, completed, dead, limits] = await Promise.all([
     queue.getJobCounts(...(jobStates as unknown as JobType[])),
     queue.isPaused(),
     oldestWaitingSeconds(queue),
     lastMinute(queue, 'completed'),
     lastMinute(queue, 'failed'),
+    limitsOf(queue),
   ])
   return {
     name: queue.name,
@@ -65,6 +79,23 @@ export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
     oldestWaitingSeconds: oldest,
     throughputPerMinute: { completed, dead },
     paused,
+    limits,
+  }
+}
+
+async function limitsOf(queue: BullQueue): Promise<QueueLimits> {
+  const [meta, gate] = await Promise.all([
+    queue.redis.hmget(queue.toKey('meta'), 'max', 'duration', 'concurrency', 'limitSet'),
+    queue.redis.hmget(queue.toKey('gate'), 'max', 'per', 'concurrency'),
+  ])
+  const [max, perMs] = meta[0] ? meta : gate
+  const number = (text: string | null | undefined) => (text ? Number(text) : null)
+  return {
+    rate: max && perMs ? { max: Number(max), perMs: Number(perMs) } : null,
+    isByKey: !meta[0] && gate[0] !== null,
+    isSet: meta[3] === '1',
+    concurrency: number(meta[2]),
+    tenantConcurrency: number(gate[2]),
   }
 }
 
@@ -146,17 +177,17 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
 
 /** What BullMQ keeps beside the jobs, under the same kind of key: none of these is an id. */
 const besideJobs = new Set(
-  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children breaker'.split(
+  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children gate breaker probe'.split(
     ' ',
   ),
 )
 
 /** With a colon BullMQ itself allows only the runs of a schedule. */
-function isJobId(id: string): boolean {
+export function isJobId(id: string): boolean {
   return (/^[\w.-]{1,200}$/.test(id) && !besideJobs.has(id)) || /^repeat:[\w.-]+:\d+$/.test(id)
 }
 
-function unknownJob(queue: BullQueue, id: string): MillraceError {
+export function unknownJob(queue: BullQueue, id: string): MillraceError {
   return new MillraceError('unknown-job', `there is no job ${id.slice(0, 100)} in '${queue.name}'`)
 }
 

@@ -2,24 +2,10 @@ import type { Job as BullJob, Worker as BullWorker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../errors.ts'
 import type { Decision, Ended } from '../policy/decide.ts'
+import type { Why } from '../policy/why.ts'
 
-/** Field of a job's hash: why it is not running, or why it never will again, as of its last attempt. */
+/** The field of a job's hash that holds a {@link Why} as JSON. */
 export const whyField = 'why'
-
-/** What {@link whyField} holds, as JSON. `at` and `until` are milliseconds since the epoch. */
-export type Why = {
-  readonly code: 'backoff' | 'dead' | Exclude<Ended['kind'], 'done' | 'failed'>
-  readonly at: number
-  readonly until?: number
-  readonly error?: string
-  /** A handler's words for deferring. */
-  readonly reason?: string
-  /** Of a rate limit. */
-  readonly key?: string
-  /** Of the job, when it is newer than the worker; and how often it was put back for that. */
-  readonly version?: number
-  readonly times?: number
-}
 
 /** Enough to recognise an error by; the whole of it is in the job's stack traces. */
 const longestText = 200
@@ -86,12 +72,16 @@ export class Notes {
       moveToDelayed(id, now, delay, token, { ...opts, fieldsToUpdate: this.#with(id, opts?.fieldsToUpdate) })
     backend.retryJob = (id, lifo, token, opts) =>
       retryJob(id, lifo, token, { ...opts, fieldsToUpdate: this.#with(id, opts?.fieldsToUpdate) })
-    backend.moveToFailed = (job, reason, keep, token, fetchNext, fields) =>
-      moveToFailed(job, reason, keep, token, fetchNext, this.#with(job.id ?? '', fields))
+    backend.moveToFailed = (job, reason, keep, token, fetchNext, fields) => {
+      // Buried by BullMQ, which did not ask us.
+      const { deferredFailure: error } = job as { deferredFailure?: string }
+      if (error) this.write(job, { [whyField]: JSON.stringify({ code: 'poison', at: Date.now(), error }) })
+      return moveToFailed(job, reason, keep, token, fetchNext, this.#with(job.id ?? '', fields))
+    }
   }
 
   /** Written together with the move that ends the attempt. */
-  write({ id = '' }: BullJob, fields: Fields): void {
+  write({ id = '' }: { readonly id?: string | undefined }, fields: Fields): void {
     this.#notes.set(id, fields)
   }
 

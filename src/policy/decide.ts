@@ -31,6 +31,9 @@ export type Decision =
 /** How soon after a deployment its jobs run that another process fetched first; and how seldom old processes ask in the end. */
 const newer = { baseMs: 5_000, maxMs: 60_000, jitter: 0 }
 
+/** Whoever says "too often" and "again in 0 s" is asked again without end and without a pause otherwise. */
+const leastLimitMs = 100
+
 /**
  * The one place where retrying is decided. `attempt` is 1 for the first; deferred and interrupted runs were not counted.
  * A stored payload that does not fit is buried at once: it would not fit the next time either. So is an attempt that threw BullMQ's UnrecoverableError, which BullMQ would not repeat whatever we say.
@@ -42,7 +45,7 @@ export function decide(ended: Ended, attempt: number, policy: Readonly<RetryPoli
     case 'deferred':
       return { do: 'postpone', inMs: ended.ms }
     case 'rate-limited':
-      return { do: 'postpone', inMs: ended.ms, holdKey: ended.key }
+      return { do: 'postpone', inMs: Math.max(leastLimitMs, ended.ms), holdKey: ended.key }
     case 'newer-version':
       return { do: 'postpone', inMs: backoffMs(newer, ended.times + 1, random) }
     case 'interrupted':

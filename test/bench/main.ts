@@ -10,13 +10,14 @@ import { type Comparison, failuresOf, number, pairsOf, summarize, table } from '
 import type { Outcome } from './rounds.ts'
 import { compareSpool } from './spool.ts'
 import { Stage } from './stage.ts'
-import { compareWorker } from './worker.ts'
+import { compareGate, compareWorker } from './worker.ts'
 
 const compare = {
   edge: compareEdge,
   bare: compareBare,
   spool: compareSpool,
   worker: compareWorker,
+  gate: compareGate,
   codec: compareCodec,
 }
 const options = readOrExit()

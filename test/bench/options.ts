@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-export const comparisonNames = ['edge', 'bare', 'spool', 'worker', 'codec'] as const
+export const comparisonNames = ['edge', 'bare', 'spool', 'worker', 'gate', 'codec'] as const
 
 export const usage = `Usage: npm run bench -- [options]
 
@@ -11,8 +11,8 @@ Compares Millrace with the plain alternative, in turns, in one run, at the same 
   --rounds N           rounds of each comparison, after one that is thrown away; default 5
   --seconds N          length of each run of edge, bare and spool; default 4
   --connections N      connections to the edge; default 100
-  --events N           jobs in each run of worker; default 20000
-  --concurrency N      of worker; default 50
+  --events N           jobs in each run of worker and gate; default 20000
+  --concurrency N      of worker and gate; default 50
   --json FILE          all figures; default dist/bench.json
   --profile FOLDER     also writes CPU profiles of the measured processes there
   --help               this text

@@ -1,20 +1,26 @@
 import quarantine from '../../queues/quarantine.ts'
-import slackEvents from '../../queues/slack-events.ts'
 import { startApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config.ts'
 import { defineWorker } from '../../src/index.ts'
 import { createLogger } from '../../src/observe/log.ts'
+import { type OwnQueue, ownQueues } from './own-queues.ts'
 
 /** The product as it runs in the role worker: schema, decisions, metrics, and a log line for each attempt. */
 
-const { concurrency, env } = JSON.parse(process.argv[2] ?? '{}') as {
+const {
+  concurrency,
+  env,
+  queue: kind = 'plain',
+} = JSON.parse(process.argv[2] ?? '{}') as {
+  queue?: OwnQueue
   concurrency: number
   env: Record<string, string>
 }
+const queue = ownQueues[kind]
 let handled = 0
 
 const worker = defineWorker(
-  slackEvents,
+  queue,
   async () => {
     handled += 1
     return { ok: true }
@@ -22,7 +28,7 @@ const worker = defineWorker(
   { concurrency },
 )
 const config = loadConfig({ ...env, ROLES: 'worker', LOG_LEVEL: 'info', LOG_FORMAT: 'json' })
-const definitions = { queues: [slackEvents, quarantine], workers: [worker], ignored: [] }
+const definitions = { queues: [queue, quarantine], workers: [worker], ignored: [] }
 await startApp({ config, definitions, log: createLogger(config) })
 
 process.on('message', () => {

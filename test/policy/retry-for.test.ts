@@ -102,6 +102,10 @@ describe('decide, for a job that cannot run here and now', () => {
     })
   })
 
+  it('does not ask somebody without a pause who says 0', () => {
+    expect(decideNow({ kind: 'rate-limited', ms: 0, key: undefined })).toMatchObject({ do: 'postpone', inMs: 100 })
+  })
+
   it('puts back at once what came through an open breaker', () => {
     expect(decideNow({ kind: 'breaker-open' })).toEqual({ do: 'postpone', inMs: 0 })
   })

@@ -9,6 +9,7 @@ import {
   defineQueue,
   defineWorker,
   drop,
+  type Enqueued,
   type Job,
   type PayloadInput,
   type PayloadOutput,
@@ -187,6 +188,11 @@ describe('a worker', () => {
       await enqueue(sendReceipt, { to: 'a@b.c' })
       // @ts-expect-error the output of this queue is not the input of that one
       await enqueue(sendReceipt, payload)
+      // It is not known before the attempt has succeeded which job it becomes.
+      expectTypeOf(enqueue(sendReceipt, { to: 'a@b.c' })).resolves.toEqualTypeOf<void>()
+      expectTypeOf(enqueue.now(sendReceipt, { to: 'a@b.c' })).resolves.toEqualTypeOf<Enqueued>()
+      // @ts-expect-error as strict as the other
+      await enqueue.now(sendReceipt, payload)
     })
   })
 

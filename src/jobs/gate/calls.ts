@@ -1,14 +1,26 @@
 import { gateFunctions } from './lua.ts'
 
-/** `ends`: a job that this script takes from the active list is finished. */
-function commands(ends: boolean): string {
+/** `finishes`: a job that this script takes from the active list is finished. `removes`: so is one that it takes from anywhere. */
+function commands(kind: 'moves' | 'finishes' | 'removes'): string {
+  const removal =
+    kind === 'removes'
+      ? `
+  elseif command == 'ZREM' then
+    local removed = redisCall(command, key, ...)
+    local p = removed > 0 and (gateOf(key, 'prioritized') or gateOf(key, 'delayed'))
+    if p then
+      local job = redisCall('HMGET', p .. ..., 'gt', 'priority')
+      if job[1] then gate.ended(p, ..., job[1], job[2]) end
+    end
+    return removed`
+      : ''
   return `
 local function rcall(command, key, ...)
   if command == 'LREM' then
     local removed = redisCall(command, key, ...)
     local p = removed > 0 and gateOf(key, 'active')
-    if p then gate.left(p, select(2, ...), ${ends}) end
-    return removed
+    if p then gate.left(p, select(2, ...), ${kind !== 'moves'}) end
+    return removed${removal}
   elseif command == 'ZPOPMIN' then
     local p = gateOf(key, 'prioritized')
     if p then return gate.pick(p) end
@@ -43,7 +55,7 @@ end
 `
 }
 
-/** Lua that defines \`rcall\` as BullMQ's scripts use it, with the gate's answers to the commands it cares about. */
-export const gatedCall = gateFunctions + commands(false)
-/** The same for scripts that finish jobs or remove them. */
-export const gatedCallThatEnds = gateFunctions + commands(true)
+/** Lua that defines `rcall` as BullMQ's scripts use it, with the gate's answers to the commands it cares about. */
+export const gatedCall = gateFunctions + commands('moves')
+export const gatedCallThatFinishes = gateFunctions + commands('finishes')
+export const gatedCallThatRemoves = gateFunctions + commands('removes')

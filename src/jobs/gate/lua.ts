@@ -68,11 +68,11 @@ local function openGate()
     return redisCall('ZRANGEBYSCORE', p .. 'prioritized', n * 4294967296, '(' .. string.format('%.0f', (n + 1) * 4294967296), 'WITHSCORES', 'LIMIT', 0, 2)
   end
 
-  -- Lets a tenant have turns, unless it is at a bound.
-  local function ready(p, tenant)
+  -- Lets a tenant have turns, unless it is at a bound. \`running\`: how many it has in hand, where that is known.
+  local function ready(p, tenant, running)
     local conf = self.conf(p)
     local _, concurrency = termsOf(p, tenant)
-    if concurrency and tonumber(redisCall('HGET', p .. 'gate:running', tenant) or 0) >= concurrency then return end
+    if concurrency and tonumber(running or redisCall('HGET', p .. 'gate:running', tenant) or 0) >= concurrency then return end
     if conf.timed and redisCall('ZSCORE', p .. 'gate:later', 't' .. tenant) then return end
     local turns = redisCall('HMGET', p .. 'gate:turns', 'V', 't' .. tenant)
     local start = math.max(tonumber(turns[1] or 0), tonumber(turns[2] or 0))
@@ -234,10 +234,12 @@ local function openGate()
     local job = redisCall('HMGET', p .. id, 'gt', 'priority')
     local tenant, n = job[1], job[2]
     if not tenant then return end
-    if redisCall('HINCRBY', p .. 'gate:running', tenant, -1) <= 0 then redisCall('HDEL', p .. 'gate:running', tenant) end
+    local running = redisCall('HINCRBY', p .. 'gate:running', tenant, -1)
+    if running <= 0 then redisCall('HDEL', p .. 'gate:running', tenant) end
     if ends then self.ended(p, id, tenant, n) end
     local _, concurrency = termsOf(p, tenant)
-    if concurrency then ready(p, tenant) end
+    -- Below its bound before, it has been ready all the time.
+    if concurrency and running + 1 >= concurrency then ready(p, tenant, running) end
   end
 
   -- Its successors need not wait for it any longer.
@@ -250,7 +252,7 @@ local function openGate()
   function self.nextDue(p)
     return self.conf(p).timed and redisCall('ZRANGE', p .. 'gate:later', 0, 0, 'WITHSCORES')[2] or nil
   end
-  self.ready, self.firstOf = ready, firstOf
+  self.ready, self.firstOf, self.termsOf = ready, firstOf, termsOf
   return self
 end
 

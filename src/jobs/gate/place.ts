@@ -16,16 +16,17 @@ export function placeOf(
   tenant: string | undefined,
 ): Pick<JobMeta, 'tenant' | 'group' | 'key' | 'limit'> {
   const by = sharing?.by(payload)
-  const group = by === undefined ? undefined : short(by)
+  const group = by === undefined ? undefined : shortKey(by)
   return {
     tenant: tenant ?? group,
     ...(group !== undefined && tenant !== undefined && group !== tenant ? { group } : {}),
-    ...(order ? { key: short(order.by(payload)) } : {}),
-    ...(limit?.by ? { limit: short(limit.by(payload)) } : {}),
+    ...(order ? { key: shortKey(order.by(payload)) } : {}),
+    ...(limit?.by ? { limit: shortKey(limit.by(payload)) } : {}),
   }
 }
 
-function short(given: unknown): string {
+/** As it is in Redis. */
+export function shortKey(given: unknown): string {
   const key = String(given)
   return key.length <= longestKey ? key : `sha256-${createHash('sha256').update(key).digest('base64url')}`
 }

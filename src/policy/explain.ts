@@ -1,0 +1,287 @@
+import { formatDuration } from '../define/duration.ts'
+import type { Standing } from './standing.ts'
+import type { Why } from './why.ts'
+
+/** Why a job is where it is, in one word. `docs/explain.md` has a line for each. */
+export const explainCodes = [
+  'completed',
+  'dead',
+  'running',
+  'lost-worker',
+  'waiting-for-children',
+  'delayed-until',
+  'backoff',
+  'deferred',
+  'rate-limited',
+  'newer-version',
+  'interrupted',
+  'store-refuses-writes',
+  'queue-paused',
+  'no-worker',
+  'breaker-open',
+  'queue-rate-limit',
+  'queue-concurrency',
+  'key-busy',
+  'key-limited',
+  'tenant-cap',
+  'tenant-rate',
+  'tenant-turn',
+  'slots-busy',
+  'next',
+] as const
+export type ExplainCode = (typeof explainCodes)[number]
+
+export type Explanation = {
+  readonly code: ExplainCode
+  /** One or two sentences for people. */
+  readonly words: string
+  readonly todo: string
+  /** When it is expected to change by itself, ISO 8601; null when nobody can know. */
+  readonly until: string | null
+  /** The figures behind the words. */
+  readonly facts: Readonly<Record<string, string | number | null>>
+}
+
+/** Everything that decides. Times are epoch milliseconds. */
+export type Facts = {
+  readonly now: number
+  readonly state: string
+  readonly job: {
+    readonly id: string
+    readonly attemptsMade: number
+    readonly attempts: number
+    readonly startedAt: number | undefined
+    readonly finishedAt: number | undefined
+    readonly worker: string | undefined
+    readonly reason: string | undefined
+    readonly dueAt: number | undefined
+    /** Milliseconds left of its lock; undefined when it has none. */
+    readonly lockMs: number | undefined
+    readonly why: Why | undefined
+  }
+  readonly queue: {
+    readonly paused: { readonly by: string | undefined; readonly at: number | undefined } | undefined
+    readonly active: number
+    readonly concurrency: number | undefined
+    readonly rateLimitedMs: number
+    readonly breaker: { readonly state: 'open' | 'half-open'; readonly until: number } | undefined
+  }
+  readonly workers: { readonly count: number; readonly slots: number | undefined }
+  /** Why the store takes no writes; undefined when it does. */
+  readonly refusal: string | undefined
+  /** Jobs before it in a queue without a gate; undefined when it is too far back to count. */
+  readonly position: number | undefined
+  readonly standing: Standing | undefined
+}
+
+/** The first reason that holds, from what keeps everybody waiting to what keeps only this one. */
+export function explain(facts: Facts): Explanation {
+  const { now, state, job } = facts
+  const attempt = `attempt ${Math.min(job.attemptsMade + 1, job.attempts)} of ${job.attempts}`
+  switch (state) {
+    case 'completed':
+      return said('completed', `It was done ${ago(now, job.finishedAt)}.`, 'Nothing.')
+    case 'failed':
+      return said(
+        'dead',
+        `It will not be tried again: ${job.reason ?? 'no reason was stored'}. That was ${ago(now, job.finishedAt)}, after ${job.attemptsMade} of ${job.attempts} attempts.`,
+        'Mend the cause, then retry it (millrace retry), or many of its kind (millrace redrive).',
+        { reason: job.reason ?? null },
+      )
+    case 'waiting-children':
+      return said('waiting-for-children', 'It waits for the jobs that it depends on.', 'Look at its children.')
+    case 'active':
+      return job.lockMs === undefined
+        ? said(
+            'lost-worker',
+            `The worker that had it (${job.worker ?? 'unknown'}) is gone. It is taken back within seconds and run again; that uses up no attempt.`,
+            'Nothing; if it stays like this, no worker of this queue is running.',
+          )
+        : said(
+            'running',
+            `It is in hand of ${job.worker ?? 'a worker'} since ${ago(now, job.startedAt, '')}, ${attempt}.`,
+            'Wait, or cancel it (millrace cancel).',
+            { worker: job.worker ?? null },
+          )
+    case 'delayed':
+      return putOff(facts)
+    default:
+      return waiting(facts)
+  }
+}
+
+function putOff({ now, job, standing }: Facts): Explanation {
+  const { why, dueAt, attemptsMade, attempts } = job
+  const until = why?.until ?? dueAt
+  const when = until === undefined ? 'later' : `in ${formatDuration(Math.max(0, until - now))}`
+  const key = standing?.holder?.id === job.id ? ' The jobs of its key wait for it.' : ''
+  const early = 'To run it now: millrace retry.'
+  const facts = { error: why?.error ?? why?.reason ?? null }
+  switch (why?.code) {
+    case 'backoff':
+      return said(
+        'backoff',
+        `Attempt ${attemptsMade} of ${attempts} failed: ${why.error ?? 'no reason was stored'}. It is tried again ${when}.${key}`,
+        `Mend the cause. ${early}`,
+        facts,
+        until,
+      )
+    case 'deferred':
+      return said(
+        'deferred',
+        `Its worker put it off: ${why.reason ?? 'not yet'}. It comes again ${when}.${key}`,
+        early,
+        facts,
+        until,
+      )
+    case 'rate-limited':
+      return said(
+        'rate-limited',
+        `A third party asked for a pause${why.key ? ` (${why.key})` : ''}. It comes again ${when}.${key}`,
+        'Wait; asking earlier makes it longer with most.',
+        facts,
+        until,
+      )
+    case 'newer-version':
+      return said(
+        'newer-version',
+        `Its payload is of version ${why.version ?? 'unknown'}, which is newer than the workers know. It is offered again ${when}.`,
+        'Deploy workers of the new version.',
+        facts,
+        until,
+      )
+    case 'interrupted':
+      return said('interrupted', `Its worker was stopped. It comes again ${when}.`, 'Nothing.', facts, until)
+    default:
+      return said('delayed-until', `It is not due before ${iso(until) ?? 'later'} (${when}).`, early, facts, until)
+  }
+}
+
+function waiting(facts: Facts): Explanation {
+  const { now, queue, workers, refusal, standing } = facts
+  if (refusal !== undefined)
+    return said(
+      'store-refuses-writes',
+      `The queue store takes no writes: ${refusal}. Nothing can be started.`,
+      'Mend the store: millrace doctor says more.',
+    )
+  if (queue.paused) {
+    const { by, at } = queue.paused
+    return said(
+      'queue-paused',
+      `The queue is paused${by ? ` by ${by}` : ''}${at ? ` since ${iso(at)}` : ''}.`,
+      'millrace resume <queue>',
+    )
+  }
+  if (workers.count === 0)
+    return said('no-worker', 'No worker of this queue is connected.', 'Start one: npm start -- --roles worker.')
+  if (queue.breaker && queue.breaker.until > now)
+    return said(
+      'breaker-open',
+      queue.breaker.state === 'open'
+        ? `Too many attempts failed: the breaker is open for another ${formatDuration(queue.breaker.until - now)}, then one job is tried.`
+        : 'Too many attempts failed: one job is tried, and the others wait for how it ends.',
+      'Mend what the jobs of this queue depend on.',
+      { breaker: queue.breaker.state },
+      queue.breaker.until,
+    )
+  if (queue.rateLimitedMs > 0)
+    return said(
+      'queue-rate-limit',
+      `The queue has started as many jobs as it may; it goes on in ${formatDuration(queue.rateLimitedMs)}.`,
+      'Wait, or raise the limit: millrace limit <queue>.',
+      {},
+      now + queue.rateLimitedMs,
+    )
+  if (queue.concurrency !== undefined && queue.active >= queue.concurrency)
+    return said(
+      'queue-concurrency',
+      `The queue may have ${queue.concurrency} jobs in hand at once, and has ${queue.active}.`,
+      'Wait, or raise its concurrency.',
+      { active: queue.active, concurrency: queue.concurrency },
+    )
+  return (standing && held(facts, standing)) ?? busy(facts)
+}
+
+/** What the gate has against it. */
+function held({ now, job }: Facts, standing: Standing): Explanation | undefined {
+  const { holder, key, tenant, running, concurrency, keyDueAt, tenantDueAt } = standing
+  if (holder && holder.id !== job.id)
+    return said(
+      'key-busy',
+      `Jobs of the key ${JSON.stringify(key)} run one after the other, and job ${holder.id} (${holder.state}) is not done; ${standing.ahead} before this one.`,
+      `millrace explain says what ${holder.id} waits for; retry, cancel or delete it, or free the key: millrace keys <queue> --free.`,
+      { key: key ?? null, holder: holder.id, ahead: standing.ahead },
+    )
+  if (keyDueAt !== undefined && keyDueAt > now)
+    return said(
+      'key-limited',
+      `Jobs of the key ${JSON.stringify(key)} are held back for another ${formatDuration(keyDueAt - now)}; ${standing.ahead} before this one.`,
+      'Wait, or raise the limit: millrace limit <queue>.',
+      { key: key ?? null, ahead: standing.ahead },
+      keyDueAt,
+    )
+  if (concurrency !== undefined && running >= concurrency)
+    return said(
+      'tenant-cap',
+      `${nameOf(tenant)} may have ${concurrency} jobs in hand at once, and has ${running}; ${standing.ahead} before this one.`,
+      'Wait, or raise its bound: millrace tenant <queue> <tenant>.',
+      { tenant, running, concurrency, ahead: standing.ahead },
+    )
+  if (tenantDueAt !== undefined && tenantDueAt > now)
+    return said(
+      'tenant-rate',
+      `${nameOf(tenant)} has started as many jobs as it may; it goes on in ${formatDuration(tenantDueAt - now)}, with ${standing.ahead} before this one.`,
+      'Wait, or raise its rate: millrace tenant <queue> <tenant>.',
+      { tenant, ahead: standing.ahead },
+      tenantDueAt,
+    )
+  if (standing.ahead > 0 || (standing.tenantsBefore ?? 0) > 0)
+    return said(
+      'tenant-turn',
+      `Its turn comes later: ${standing.ahead} jobs of ${nameOf(tenant)} are before it, and ${standing.tenantsBefore ?? 'some'} other tenants have their turn before.`,
+      'Wait, start more workers, or give the tenant more weight.',
+      { tenant, ahead: standing.ahead, tenantsBefore: standing.tenantsBefore ?? null },
+    )
+  return undefined
+}
+
+function busy({ workers, queue, position }: Facts): Explanation {
+  const { count, slots } = workers
+  const before = position === undefined ? 'Many jobs are before it.' : `${position} jobs are before it.`
+  if (slots !== undefined && queue.active >= slots)
+    return said(
+      'slots-busy',
+      `All ${slots} slots of ${count} workers are busy. ${before}`,
+      'Wait, start more workers, or raise their concurrency.',
+      { slots, workers: count, active: queue.active, position: position ?? null },
+    )
+  return said(
+    'next',
+    `A worker is about to take it. ${before}`,
+    'Nothing; if it stays like this, look at /readyz of the workers.',
+    { position: position ?? null },
+  )
+}
+
+function said(
+  code: ExplainCode,
+  words: string,
+  todo: string,
+  facts: Explanation['facts'] = {},
+  until?: number | undefined,
+): Explanation {
+  return { code, words, todo, until: iso(until) ?? null, facts }
+}
+
+function nameOf(tenant: string): string {
+  return tenant === '' ? 'The tenant without a name' : `Tenant ${JSON.stringify(tenant)}`
+}
+
+function iso(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString()
+}
+
+function ago(now: number, then: number | undefined, suffix = ' ago'): string {
+  return then === undefined ? 'at a time unknown' : `${formatDuration(Math.max(0, now - then))}${suffix}`
+}
