@@ -1,0 +1,146 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import quarantine from '../../queues/quarantine.ts'
+import { startTestApp } from '../harness/app.ts'
+import { built } from '../harness/process.ts'
+import { startRedis } from '../harness/redis.ts'
+import { freshId } from '../harness/slack.ts'
+import { until } from '../harness/until.ts'
+import { type GateQueue, gateQueues } from './gate-queues.ts'
+
+/** One stretch of time in which a process had a job in hand. */
+export type Span = {
+  readonly key: string
+  readonly n: number
+  readonly from: number
+  readonly to: number
+  readonly end: 'done' | 'failed' | 'killed'
+}
+
+/** Longer than a job of a dead worker needs to come back. */
+const patienceMs = 180_000
+
+/**
+ * Stores jobs, works them off with several real processes of which some are killed, and tells who had which job in hand and
+ * when. A job of a killed process counts as in hand until the kill.
+ */
+export async function proveGate({
+  kind,
+  keys,
+  each,
+  kills,
+  failures,
+  workers = 3,
+}: {
+  kind: GateQueue
+  keys: number
+  each: number
+  kills: number
+  failures: number
+  workers?: number
+}): Promise<readonly Span[]> {
+  const redis = await startRedis()
+  const prefix = freshId('p')
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-gate-'))
+  const env = { REDIS_URL: redis.url, KEY_PREFIX: prefix, DATA_DIR: folder }
+  const queue = gateQueues[kind]
+  const app = await startTestApp(redis.url, {
+    definitions: { queues: [queue, quarantine], workers: [], ignored: [] },
+    env: { ROLES: 'scheduler', KEY_PREFIX: prefix },
+  })
+  const spans: Span[] = []
+  let done = 0
+  const living: (() => Promise<void>)[] = []
+
+  const start = async () => {
+    const child = spawn(
+      process.execPath,
+      [built('../test/crash/gate-child.js'), JSON.stringify({ kind, env, failures })],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
+    const inHand = new Map<string, number>()
+    let rest = ''
+    let isReady = false
+    child.stdout.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) {
+        const [mark, key = '', n = '', at = ''] = line.split(' ')
+        if (mark === 'ready') isReady = true
+        else if (mark === '+') inHand.set(`${key} ${n}`, Number(at))
+        else {
+          const from = inHand.get(`${key} ${n}`) ?? 0
+          inHand.delete(`${key} ${n}`)
+          spans.push({ key, n: Number(n), from, to: Number(at), end: mark === '-' ? 'done' : 'failed' })
+          if (mark === '-') done += 1
+        }
+      }
+    })
+    const closed = once(child, 'close')
+    living.push(async () => {
+      const to = performance.timeOrigin + performance.now()
+      child.kill('SIGKILL')
+      await closed
+      for (const [at, from] of inHand) {
+        const [key = '', n] = at.split(' ')
+        spans.push({ key, n: Number(n), from, to, end: 'killed' })
+      }
+    })
+    await until(() => isReady, 'the worker is ready')
+  }
+
+  try {
+    const all = Array.from({ length: each }, (_, n) =>
+      Array.from({ length: keys }, (_, k) => ({ key: `k${k}`, n })),
+    ).flat()
+    for (let at = 0; at < all.length; at += 1_000)
+      await Promise.all(all.slice(at, at + 1_000).map((item) => app.enqueue(queue, item)))
+    for (let i = 0; i < workers; i++) await start()
+    for (let kill = 1; kill <= kills; kill++) {
+      await until(() => done >= (all.length * kill) / (kills + 1), 'it goes on', patienceMs)
+      await living.shift()?.()
+      await start()
+    }
+    await until(() => distinct(spans) === all.length, 'all are done', patienceMs)
+    return spans
+  } finally {
+    await Promise.all(living.map((kill) => kill()))
+    await app.close()
+    await redis.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function distinct(spans: readonly Span[]): number {
+  return new Set(spans.filter(({ end }) => end === 'done').map(({ key, n }) => `${key} ${n}`)).size
+}
+
+/** The most jobs that one key had in hand at any moment. */
+export function mostAtOnce(spans: readonly Span[]): number {
+  let most = 0
+  for (const ofKey of byKey(spans)) {
+    // What ends when another begins does not overlap it.
+    const turns = ofKey.flatMap(({ from, to }) => [[from, 1] as const, [to, -1] as const])
+    let now = 0
+    for (const [, change] of turns.sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
+      now += change
+      most = Math.max(most, now)
+    }
+  }
+  return most
+}
+
+export function byKey(spans: readonly Span[]): readonly (readonly Span[])[] {
+  const keys = new Map<string, Span[]>()
+  for (const span of spans) {
+    const of = keys.get(span.key)
+    if (of) of.push(span)
+    else keys.set(span.key, [span])
+  }
+  return [...keys.values()]
+}
