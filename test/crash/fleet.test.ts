@@ -55,7 +55,7 @@ describe.concurrent('under 200 jobs a second, on two worker processes', () => {
 
   it('kill -9 loses no job, and runs none twice that was not in hand', { timeout }, async () => {
     const account = await runKills({ kills: 6 })
-    expect(account).toMatchObject({ unfinished: 0, ranTwice: [] })
+    expect(account).toMatchObject({ unfinished: [], ranTwice: [] })
     expect(account.inHand).toBeGreaterThan(5)
     expect(account.longestAgainMs).toBeLessThan(backWithinMs)
   })

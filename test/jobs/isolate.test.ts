@@ -46,7 +46,7 @@ const handler = `
     addThenFail: async (job, { enqueue }) => { await enqueue(other, { do: 'addThenFail' }); throw new Error('no') },
     limited: async () => { throw new RateLimited(3600) },
     addBad: async (job, { enqueue }) => enqueue(other, { do: 5 }),
-    addNone: async (job, { enqueue }) => enqueue({ kind: 'queue', name: 'nowhere' }, {}),
+    addNone: async (job, { enqueue }) => enqueue(defineQueue({ name: 'nowhere', payload: z.any() }), {}),
     logThenWait: async (job, context) => {
       context.log.warn({ err: new CardDeclined(), token: 'hunter2', big: 1n, deep: { f() {} } }, 'said')
       await acts.wait(job, context)
@@ -55,7 +55,7 @@ const handler = `
 
 const worker = (name: string, options: string) => `
   import { z } from 'zod'
-  import { defer, defineWorker, drop, RateLimited } from '../src/index.js'
+  import { defer, defineQueue, defineWorker, drop, RateLimited } from '../src/index.js'
   import queue from '../queues/${name}.js'
   import other from '../queues/other.js'
   ${handler}
