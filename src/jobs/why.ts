@@ -68,15 +68,14 @@ export class Notes {
     const moveToDelayed = backend.moveToDelayed.bind(backend)
     const retryJob = backend.retryJob.bind(backend)
     const moveToFailed = backend.moveToFailed.bind(backend)
-    backend.moveToDelayed = (id, now, delay, token, opts) =>
-      moveToDelayed(id, now, delay, token, { ...opts, fieldsToUpdate: this.#with(id, opts?.fieldsToUpdate) })
-    backend.retryJob = (id, lifo, token, opts) =>
-      retryJob(id, lifo, token, { ...opts, fieldsToUpdate: this.#with(id, opts?.fieldsToUpdate) })
+    backend.moveToDelayed = (id, now, delay, token, options) =>
+      moveToDelayed(id, now, delay, token, this.#inOptions(id, options))
+    backend.retryJob = (id, lifo, token, options) => retryJob(id, lifo, token, this.#inOptions(id, options))
     backend.moveToFailed = (job, reason, keep, token, fetchNext, fields) => {
       // Buried by BullMQ, which did not ask us.
       const { deferredFailure: error } = job as { deferredFailure?: string }
       if (error) this.write(job, { [whyField]: JSON.stringify({ code: 'poison', at: Date.now(), error }) })
-      return moveToFailed(job, reason, keep, token, fetchNext, this.#with(job.id ?? '', fields))
+      return moveToFailed(job, reason, keep, token, fetchNext, { ...fields, ...this.#take(job.id ?? '') })
     }
   }
 
@@ -94,10 +93,16 @@ export class Notes {
     await bullJob.moveToWait(token)
   }
 
-  #with<F extends object>(id: string, fields: F | undefined): F & Fields {
+  #take(id: string): Fields | undefined {
     const note = this.#notes.get(id)
-    this.#notes.delete(id)
-    return { ...(fields as F), ...note }
+    if (note) this.#notes.delete(id)
+    return note
+  }
+
+  #inOptions<O extends { fieldsToUpdate?: object }>(id: string, options: O | undefined): O | undefined {
+    const note = this.#take(id)
+    // With no fields at all the script would write nothing, which Redis refuses.
+    return note ? ({ ...options, fieldsToUpdate: { ...options?.fieldsToUpdate, ...note } } as O) : options
   }
 }
 

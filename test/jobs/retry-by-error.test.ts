@@ -1,8 +1,11 @@
+import { Queue as BullQueue, Worker as BullWorker } from 'bullmq'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import type { Handler } from '../../src/define/worker.ts'
 import type { Queue } from '../../src/index.ts'
+import { Notes } from '../../src/jobs/why.ts'
 import { type Numbered, type OneQueue, type OneQueueOptions, startOneQueue } from '../harness/one-queue.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { freshId } from '../harness/slack.ts'
 import { until } from '../harness/until.ts'
 
 /* What becomes of a job by what its handler throws. */
@@ -155,4 +158,22 @@ it('completes a job whose result is not JSON, and says so', async () => {
     return found.logs.length > 0 ? found : undefined
   }, 'the note is there')
   expect(logs[0]).toMatch(/^the result was not kept: it is not JSON: .*circular/)
+})
+
+it('lets BullMQ put a job off without a word of ours', async () => {
+  const connection = redis.client.duplicate()
+  const name = freshId('plain')
+  const queue = new BullQueue(name, { connection })
+  const worker = new BullWorker(name, null, { connection, autorun: false })
+  try {
+    new Notes(worker, connection)
+    const { id = '' } = await queue.add('x', {})
+    const job = await worker.getNextJob('token')
+    await job?.moveToDelayed(Date.now() + 60_000, 'token')
+    expect(await queue.getJobState(id)).toBe('delayed')
+    expect(await connection.hget(queue.toKey(id), 'why')).toBeNull()
+  } finally {
+    await Promise.all([worker.close(), queue.close()])
+    connection.disconnect()
+  }
 })

@@ -5,6 +5,7 @@ import { settings } from '../../src/config.ts'
 import { errorTable } from '../../src/errors.ts'
 import { loadDefinitions } from '../../src/load.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
+import { explainCodes } from '../../src/policy/explain.ts'
 
 /* The documents say what the code says: whoever changes one of the two is told about the other. */
 
@@ -31,6 +32,13 @@ describe('docs/errors.md', () => {
       todo,
     ])
     expect(rows(read('docs/errors.md'), /^[a-z][a-z-]*$/).sort(byName)).toEqual(table.sort(byName))
+  })
+})
+
+describe('docs/explain.md', () => {
+  it('lists every code once, and no other', () => {
+    const documented = rows(read('docs/explain.md'), /^[a-z][a-z-]*$/).map(([code]) => code)
+    expect(documented).toEqual([...explainCodes])
   })
 })
 

@@ -10,7 +10,7 @@ function commands(kind: 'moves' | 'finishes' | 'removes'): string {
     local p = removed > 0 and (gateOf(key, 'prioritized') or gateOf(key, 'delayed'))
     if p then
       local job = redisCall('HMGET', p .. ..., 'gt', 'priority')
-      if job[1] then gate.ended(p, ..., job[1], job[2]) end
+      if job[1] then gate.more().ended(p, ..., job[1], job[2]) end
     end
     return removed`
       : ''
@@ -28,7 +28,7 @@ local function rcall(command, key, ...)
     local p = gateOf(key, 'prioritized')
     if p then
       local score, id = ...
-      return gate.enter(p, id, tonumber(score))
+      return gate.more().enter(p, id, tonumber(score))
     end
   elseif command == 'LPUSH' or command == 'RPUSH' then
     local p = string.sub(key, -5) == ':wait' and gateOf(key, 'wait')
@@ -36,7 +36,7 @@ local function rcall(command, key, ...)
       -- To the front of its lane when BullMQ would have put it to the front.
       for _, id in ipairs({ ... }) do
         local n = command == 'RPUSH' and redisCall('HGET', p .. id, 'priority')
-        gate.enter(p, id, n and tonumber(n) > 0 and n * 4294967296 or nil)
+        gate.more().enter(p, id, n and tonumber(n) > 0 and n * 4294967296 or nil)
       end
       return 1
     end

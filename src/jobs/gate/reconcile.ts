@@ -21,8 +21,9 @@ if ARGV[1] == '0' then
   for i = 1, #known, 2 do
     local tenant, count = known[i], inHand[known[i]] or 0
     inHand[tenant] = nil
+    if count == 0 then redisCall('HDEL', p .. 'gate:running', tenant) end
     if count ~= tonumber(known[i + 1]) then
-      if count > 0 then redisCall('HSET', p .. 'gate:running', tenant, count) else redisCall('HDEL', p .. 'gate:running', tenant) end
+      if count > 0 then redisCall('HSET', p .. 'gate:running', tenant, count) end
       gate.ready(p, tenant)
     end
   end
@@ -37,10 +38,10 @@ end
 local found = redisCall('HSCAN', p .. 'gate:names', ARGV[1], 'COUNT', ARGV[2])
 for i = 1, #found[2], 2 do
   local n, lane = found[2][i], found[2][i + 1]
-  local first, held = gate.firstOf(p, tonumber(n))[1], redisCall('HGET', p .. 'gate:held', n)
+  local first, held = firstOf(p, tonumber(n))[1], redisCall('HGET', p .. 'gate:held', n)
   if first then
     local tenant = redisCall('HGET', p .. first, 'gt')
-    if tenant then gate.open(p, tenant, tonumber(n), held)
+    if tenant then gate.more().open(p, tenant, tonumber(n), held)
     else
       -- A job that was removed from under its place.
       redisCall('ZREM', p .. 'prioritized', first)

@@ -92,7 +92,7 @@ local n = gate.conf(p) and redisCall('HGET', p .. 'gate:lanes', ARGV[1])
 local id = n and redisCall('HGET', p .. 'gate:held', n)
 if not id then return false end
 redisCall('HDEL', p .. 'gate:held', n)
-gate.open(p, redisCall('HGET', p .. id, 'gt') or ARGV[2], tonumber(n))
+gate.more().open(p, redisCall('HGET', p .. id, 'gt') or ARGV[2], tonumber(n))
 return id`
 
 /**

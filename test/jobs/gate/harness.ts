@@ -53,7 +53,7 @@ export async function gated(
     enqueue: (items: readonly Item[]) => Promise.all(items.map((item) => app.enqueue(queue, item))),
     /** Everything that the gate keeps and that must be empty when nothing is left to do. */
     leftovers: async () => ({
-      running: await bull.redis.hlen(bull.toKey('gate:running')),
+      running: (await bull.redis.hvals(bull.toKey('gate:running'))).reduce((sum, count) => sum + Number(count), 0),
       held: await bull.redis.hlen(bull.toKey('gate:held')),
       waiting: await bull.redis.zcard(bull.toKey('prioritized')),
     }),
