@@ -109,7 +109,8 @@ function breakDown(error: unknown): void {
 process.on('uncaughtException', breakDown)
 process.on('disconnect', () => process.exit(0))
 // Before the first line of the user's code runs: that may be the one that never ends.
-const leash = new Thread(new URL(import.meta.url.replace('isolate-child', 'isolate-leash')))
+const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
+const leash = new Thread(new URL(`./isolate-leash${extension}`, import.meta.url))
 await once(leash, 'message')
 leash.unref()
 process.on('message', onMessage)

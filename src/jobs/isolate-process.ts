@@ -65,7 +65,10 @@ export class IsolatedProcess {
     this.#child = child
     child.stdio[4]?.on('error', () => {})
     child.on('message', (message) => this.#onMessage(message as ToParent))
-    child.on('error', (error) => this.#onGone(error))
+    child.on('error', (error) => {
+      this.kill()
+      this.#onGone(error)
+    })
     child.on('exit', (code, signal) => this.#onGone(new ProcessEnded(code, signal)))
     this.#ready.promise.catch(() => {}) // whoever runs something hears of it
     this.#send({ do: 'load', file, env })

@@ -38,7 +38,7 @@ export class Watchdog {
   readonly #seen = new Map<Watched, { fetches: number; silenceMs: number }>()
   #timer: NodeJS.Timeout | undefined
   #lookedAt = 0
-  #looking: Promise<void> | undefined
+  #isLooking = false
 
   constructor(options: WatchdogOptions) {
     this.#options = options
@@ -48,8 +48,10 @@ export class Watchdog {
     this.#lookedAt = Date.now()
     this.#timer = setInterval(() => {
       // A look may have to wait for a store that is slow.
-      this.#looking ??= this.#look().finally(() => {
-        this.#looking = undefined
+      if (this.#isLooking) return
+      this.#isLooking = true
+      void this.#look().finally(() => {
+        this.#isLooking = false
       })
     }, this.#everyMs)
     this.#timer.unref()
@@ -60,9 +62,10 @@ export class Watchdog {
     clearInterval(this.#timer)
   }
 
-  async stop(): Promise<void> {
+  /** Waits for no look: it may wait for a store that is away, and a runner that is stopping restarts nothing. */
+  stop(): Promise<void> {
     this.quiet()
-    await this.#looking
+    return Promise.resolve()
   }
 
   get #everyMs(): number {

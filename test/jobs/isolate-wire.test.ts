@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { isDefer, isDrop } from '../../src/define/outcome.ts'
 import { isRateLimited, RateLimited } from '../../src/define/rate-limited.ts'
 import { MillraceError } from '../../src/errors.ts'
-import { defer, drop } from '../../src/index.ts'
+import { defer, defineQueue, drop } from '../../src/index.ts'
 import { pack, packLog, packResult, unpack, unpackLog, unpackResult } from '../../src/jobs/isolate-wire.ts'
+import { retryFor } from '../../src/policy/retry-for.ts'
 
 /* What crosses between processes comes out as it went in, as far as can be. structuredClone stands for the channel. */
 
@@ -34,6 +36,12 @@ describe('an error', () => {
     })
     expect(error.stack).toContain('isolate-wire.test')
     expect(error.cause).toBeInstanceOf(TypeError)
+  })
+
+  it('is found by retry.on as in its own process', () => {
+    const { retry } = defineQueue({ name: 'q', payload: z.string(), retry: { on: { PaymentError: 'never' } } })
+    expect(retryFor(cross(new CardDeclined('no')), retry)).toBe('never')
+    expect(retryFor(cross(new Error('other')), retry)).not.toBe('never')
   })
 
   it('is of its class where both sides have it', () => {
