@@ -23,6 +23,84 @@ export type Span = {
 /** Longer than a job of a dead worker needs to come back. */
 const patienceMs = 180_000
 
+/** A store, a queue, and worker processes that tell when they have which job in hand. */
+async function openStage(kind: GateQueue, failures: number) {
+  const redis = await startRedis()
+  const prefix = freshId('p')
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-gate-'))
+  const env = { REDIS_URL: redis.url, KEY_PREFIX: prefix, DATA_DIR: folder }
+  const queue = gateQueues[kind]
+  const app = await startTestApp(redis.url, {
+    definitions: { queues: [queue, quarantine], workers: [], ignored: [] },
+    env: { ROLES: 'scheduler', KEY_PREFIX: prefix },
+  })
+  const spans: Span[] = []
+  const living: (() => Promise<void>)[] = []
+
+  return {
+    spans,
+    enqueue: async (items: readonly { key: string; n: number }[]) => {
+      for (let at = 0; at < items.length; at += perCall)
+        await Promise.all(items.slice(at, at + perCall).map((item) => app.enqueue(queue, item)))
+    },
+    /** Kills the worker that has lived longest. */
+    kill: async () => living.shift()?.(),
+    start: async () => {
+      const child = spawn(
+        process.execPath,
+        [built('../test/crash/gate-child.js'), JSON.stringify({ kind, env, failures })],
+        {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        },
+      )
+      const inHand = new Map<string, number>()
+      let rest = ''
+      let isReady = false
+      child.stdout.on('data', (chunk: Buffer) => {
+        const lines = (rest + chunk).split('\n')
+        rest = lines.pop() ?? ''
+        for (const line of lines) {
+          const [mark, key = '', n = '', at = ''] = line.split(' ')
+          const job = `${key} ${n}`
+          if (mark === 'ready') isReady = true
+          else if (mark === '+') inHand.set(job, Number(at))
+          else {
+            spans.push({
+              key,
+              n: Number(n),
+              from: inHand.get(job) ?? 0,
+              to: Number(at),
+              end: mark === '-' ? 'done' : 'failed',
+            })
+            inHand.delete(job)
+          }
+        }
+      })
+      const closed = once(child, 'close')
+      living.push(async () => {
+        const to = now()
+        child.kill('SIGKILL')
+        await closed
+        for (const [job, from] of inHand) {
+          const [key = '', n] = job.split(' ')
+          spans.push({ key, n: Number(n), from, to, end: 'killed' })
+        }
+      })
+      await until(() => isReady, 'the worker is ready')
+    },
+    end: async () => {
+      await Promise.all(living.map((kill) => kill()))
+      await app.close()
+      await redis.stop()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+const perCall = 1_000
+/** Milliseconds of the clock that all processes share. */
+const now = () => performance.timeOrigin + performance.now()
+
 /**
  * Stores jobs, works them off with several real processes of which some are killed, and tells who had which job in hand and
  * when. A job of a killed process counts as in hand until the kill.
@@ -42,77 +120,40 @@ export async function proveGate({
   failures: number
   workers?: number
 }): Promise<readonly Span[]> {
-  const redis = await startRedis()
-  const prefix = freshId('p')
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-gate-'))
-  const env = { REDIS_URL: redis.url, KEY_PREFIX: prefix, DATA_DIR: folder }
-  const queue = gateQueues[kind]
-  const app = await startTestApp(redis.url, {
-    definitions: { queues: [queue, quarantine], workers: [], ignored: [] },
-    env: { ROLES: 'scheduler', KEY_PREFIX: prefix },
-  })
-  const spans: Span[] = []
-  let done = 0
-  const living: (() => Promise<void>)[] = []
-
-  const start = async () => {
-    const child = spawn(
-      process.execPath,
-      [built('../test/crash/gate-child.js'), JSON.stringify({ kind, env, failures })],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    )
-    const inHand = new Map<string, number>()
-    let rest = ''
-    let isReady = false
-    child.stdout.on('data', (chunk: Buffer) => {
-      const lines = (rest + chunk).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) {
-        const [mark, key = '', n = '', at = ''] = line.split(' ')
-        if (mark === 'ready') isReady = true
-        else if (mark === '+') inHand.set(`${key} ${n}`, Number(at))
-        else {
-          const from = inHand.get(`${key} ${n}`) ?? 0
-          inHand.delete(`${key} ${n}`)
-          spans.push({ key, n: Number(n), from, to: Number(at), end: mark === '-' ? 'done' : 'failed' })
-          if (mark === '-') done += 1
-        }
-      }
-    })
-    const closed = once(child, 'close')
-    living.push(async () => {
-      const to = performance.timeOrigin + performance.now()
-      child.kill('SIGKILL')
-      await closed
-      for (const [at, from] of inHand) {
-        const [key = '', n] = at.split(' ')
-        spans.push({ key, n: Number(n), from, to, end: 'killed' })
-      }
-    })
-    await until(() => isReady, 'the worker is ready')
-  }
-
+  const stage = await openStage(kind, failures)
+  const { spans } = stage
   try {
     const all = Array.from({ length: each }, (_, n) =>
       Array.from({ length: keys }, (_, k) => ({ key: `k${k}`, n })),
     ).flat()
-    for (let at = 0; at < all.length; at += 1_000)
-      await Promise.all(all.slice(at, at + 1_000).map((item) => app.enqueue(queue, item)))
-    for (let i = 0; i < workers; i++) await start()
+    await stage.enqueue(all)
+    for (let i = 0; i < workers; i++) await stage.start()
     for (let kill = 1; kill <= kills; kill++) {
-      await until(() => done >= (all.length * kill) / (kills + 1), 'it goes on', patienceMs)
-      await living.shift()?.()
-      await start()
+      await until(() => distinct(spans) >= (all.length * kill) / (kills + 1), 'it goes on', patienceMs)
+      await stage.kill()
+      await stage.start()
     }
     await until(() => distinct(spans) === all.length, 'all are done', patienceMs)
     return spans
   } finally {
-    await Promise.all(living.map((kill) => kill()))
-    await app.close()
-    await redis.stop()
-    rmSync(folder, { recursive: true, force: true })
+    await stage.end()
+  }
+}
+
+/** Milliseconds that each of many quiet tenants waits for its one job, while another one has flooded the queue. */
+export async function measureFlood(flood: number, quiet: number): Promise<readonly number[]> {
+  const stage = await openStage('tenants', 0)
+  try {
+    await stage.enqueue(Array.from({ length: flood }, (_, n) => ({ key: 'flood', n })))
+    await stage.start()
+    await until(() => stage.spans.length > 0, 'the flood is worked on')
+    const began = now()
+    await stage.enqueue(Array.from({ length: quiet }, (_, n) => ({ key: `quiet${n}`, n: 0 })))
+    const ofQuiet = () => stage.spans.filter(({ key }) => key.startsWith('quiet'))
+    await until(() => ofQuiet().length === quiet, 'the quiet ones are done', patienceMs)
+    return ofQuiet().map(({ from }) => from - began)
+  } finally {
+    await stage.end()
   }
 }
 

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { z } from 'zod'
 import quarantine from '../../../queues/quarantine.ts'
 import type { Handler } from '../../../src/define/worker.ts'
@@ -51,6 +51,17 @@ export async function gated(
     app,
     work: () => start('worker'),
     enqueue: (items: readonly Item[]) => Promise.all(items.map((item) => app.enqueue(queue, item))),
+    /** When jobs of a key were handed out, by the store's own clock: a busy machine cannot blur it. */
+    startsOf: async (key: string) => {
+      const events = await bull.redis.xrange(bull.toKey('events'), '-', '+')
+      const starts: number[] = []
+      for (const [at, [, event, , id]] of events) {
+        if (event !== 'active') continue
+        const job = await bull.getJob(id ?? '')
+        if ((job?.data as Item | undefined)?.key === key) starts.push(Number(at.split('-')[0]))
+      }
+      return starts
+    },
     /** Everything that the gate keeps and that must be empty when nothing is left to do. */
     leftovers: async () => ({
       running: (await bull.redis.hvals(bull.toKey('gate:running'))).reduce((sum, count) => sum + Number(count), 0),
@@ -58,6 +69,15 @@ export async function gated(
       waiting: await bull.redis.zcard(bull.toKey('prioritized')),
     }),
   }
+}
+
+/** Fails unless at most `max` start within any stretch of time of `per` milliseconds. */
+export function expectBound(starts: readonly number[], max: number, per: number): void {
+  // The clock of the events and that of the bound are read within one script, which takes a moment.
+  const moment = 5
+  expect(starts.length).toBeGreaterThan(max)
+  for (let i = max; i < starts.length; i++)
+    expect((starts[i] ?? 0) - (starts[i - max] ?? 0)).toBeGreaterThan(per - moment)
 }
 
 export const items = (key: string, count: number): Item[] => Array.from({ length: count }, (_, n) => ({ key, n }))
