@@ -5,7 +5,7 @@ import { MillraceError } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import { IsolatedProcess } from './isolate-process.ts'
 
-/** A process that had nothing to do for so long gives its memory back; a new one takes about a quarter of a second. */
+/** A process that had nothing to do for so long gives its memory back; a new one takes a quarter of a second. */
 const idleMs = 60_000
 
 export type IsolateOptions = {
