@@ -1,5 +1,6 @@
+import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
-import { isolateOf, settingsOf, withoutWorker, workersOf } from './app/workers.ts'
+import { isolateOf, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
 import { apiRoutes } from './http/api.ts'
@@ -11,7 +12,8 @@ import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
 import { quotaTimeoutMs } from './ingest/quota.ts'
-import { type BullQueue, metaOf, openQueues, waitingIn } from './jobs/bull.ts'
+import { type BullQueue, metaOf, openQueues } from './jobs/bull.ts'
+import { Cancellations } from './jobs/cancel.ts'
 import { Gate } from './jobs/gate.ts'
 import { createGauges } from './jobs/gauges.ts'
 import { Inbox } from './jobs/inbox.ts'
@@ -20,8 +22,7 @@ import { Producer } from './jobs/producer.ts'
 import { Runner } from './jobs/runner.ts'
 import { Shedder } from './jobs/shedder.ts'
 import { StoreWatch } from './jobs/store-watch.ts'
-import { Strays } from './jobs/strays.ts'
-import { Watchdog } from './jobs/watchdog.ts'
+import type { WaitFor } from './jobs/wait-for.ts'
 import type { Definitions } from './load.ts'
 import type { Logger } from './observe/log.ts'
 import { createMetrics } from './observe/metrics.ts'
@@ -60,6 +61,8 @@ export type AppOptions = {
 export type App = {
   /** Stores a job; resolves when it is durable. */
   readonly enqueue: Enqueue
+  /** A job's result, when it is done. */
+  readonly waitFor: WaitFor
   readonly bull: ReadonlyMap<string, BullQueue>
   readonly url: string | undefined
   readonly keys: Generated<unknown>
@@ -175,11 +178,15 @@ export async function startApp(options: AppOptions): Promise<App> {
           }),
         )
       }
+      const byQueue = new Map(runners.map((runner) => [runner.queue, runner]))
+      const subscriber = await open(stores.address('queue'), 'consumer')
+      await run(new Cancellations({ subscriber, redis: reader, prefix: config.keyPrefix, runners: byQueue, log }))
       await run(group('workers', runners))
-      await run(new Strays({ runners, redis: consumer, log }))
-      await run(new Watchdog({ workers: runners, waiting: waitingIn(bull), log, metrics }))
+      await watchOver(run, { runners, redis: consumer, bull, log, metrics })
     }
     if (has('scheduler')) await run(new Janitor({ queues, bull, log }))
+    const blocking = () => connect(stores.address('queue'), 'consumer', { onError: logConnection(log, 'waits') })
+    const { desk, waits, waitFor } = await startDesk(run, { config, bull, redis: reader, open: blocking, log })
 
     // — http
     let edge: Edge | undefined
@@ -225,6 +232,8 @@ export async function startApp(options: AppOptions): Promise<App> {
             queues,
             bull,
             enqueue: producer.enqueue,
+            desk,
+            waits,
             gatekeeper,
             bodyLimit: config.bodyLimit,
             inbox: inbox.isOn
@@ -235,6 +244,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             bull,
             gatekeeper,
             checks,
+            desk,
             inbox: inbox.isOn ? inboxPages({ redis: reader, key: inbox.key, bull }) : undefined,
           }),
           sessions: createSessions(cache, config.keyPrefix, keys.value),
@@ -248,7 +258,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     if (server) await run(server)
     if (server && has('http')) rememberUrl(config, server.url)
 
-    return { enqueue: producer.enqueue, bull, url: server?.url, keys, sources, stop }
+    return { enqueue: producer.enqueue, waitFor, bull, url: server?.url, keys, sources, stop }
   } catch (error) {
     await stop(Date.now() + 5_000)
     throw error

@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
+import { addActions } from './cli/actions.ts'
 import { addExplain, addQueueSettings } from './cli/explain.ts'
 import { addInbox, addReplay } from './cli/inbox.ts'
 import { json, whole } from './cli/options.ts'
 import { print, table } from './cli/print.ts'
+import { addDead, addRedrive } from './cli/redrive.ts'
 import { addSend } from './cli/send.ts'
 import { withTools } from './cli/with-tools.ts'
 import { ConfigError, loadConfig } from './config.ts'
@@ -28,6 +30,9 @@ const program = new Command('millrace')
 addSend(program)
 addInbox(program)
 addReplay(program)
+addActions(program)
+addDead(program)
+addRedrive(program)
 addExplain(program)
 addQueueSettings(program)
 

@@ -46,6 +46,16 @@ export const errorTable = {
   'not-found': { status: 404, title: 'Not found', todo: 'Check the path.' },
   'unknown-queue': { status: 404, title: 'No such queue', todo: 'GET /api/queues lists the queues.' },
   'unknown-job': { status: 404, title: 'No such job', todo: 'It may have been removed by the queue’s keep policy.' },
+  'unknown-redrive': {
+    status: 404,
+    title: 'No such redrive',
+    todo: 'Ask for a new preview: a token that is not used within 10 minutes is forgotten, and it is good only for the key it was given to.',
+  },
+  'wrong-state': {
+    status: 409,
+    title: 'The job’s state does not allow it',
+    todo: 'The detail says which state it is in, and what can be done.',
+  },
   'unknown-event': {
     status: 404,
     title: 'No such event',
@@ -61,6 +71,15 @@ export const errorTable = {
     title: 'Payload does not fit the queue’s schema',
     todo: 'Correct the fields that errors[] names.',
   },
+
+  // — in code: what waitFor() throws
+  'job-failed': { status: 500, title: 'The job is dead', todo: 'Mend what the detail names, then retry the job.' },
+  'wait-timeout': {
+    status: 504,
+    title: 'The job has not ended in time',
+    todo: 'Wait longer, or look at it later: it goes on all the same.',
+  },
+
   internal: { status: 500, title: 'Internal error', todo: 'Search the logs for the request id.' },
 
   // — the boot; the status is what an operator would see if it were served

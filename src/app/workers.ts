@@ -1,9 +1,16 @@
+import type { Redis } from 'ioredis'
 import type { Config } from '../config.ts'
 import { validate } from '../define/schema.ts'
 import type { AnyWorker } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
+import { type BullQueue, waitingIn } from '../jobs/bull.ts'
 import { Isolate, isolatedEnv } from '../jobs/isolate.ts'
+import type { Runner } from '../jobs/runner.ts'
+import { Strays } from '../jobs/strays.ts'
+import { Watchdog } from '../jobs/watchdog.ts'
 import type { Definitions } from '../load.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 
 /** The workers this process is to run. Throws `invalid-setting` for a name that there is not. */
 export function workersOf(config: Config, definitions: Definitions): readonly AnyWorker[] {
@@ -69,6 +76,27 @@ export function isolateOf(
     queues,
     entry,
   })
+}
+
+/** Sees to it that the runners go on. */
+export async function watchOver(
+  run: (service: Strays | Watchdog) => Promise<unknown>,
+  {
+    runners,
+    redis,
+    bull,
+    log,
+    metrics,
+  }: {
+    runners: readonly Runner[]
+    redis: Redis
+    bull: ReadonlyMap<string, BullQueue>
+    log: Logger
+    metrics: Metrics
+  },
+): Promise<void> {
+  await run(new Strays({ runners, redis, log }))
+  await run(new Watchdog({ workers: runners, waiting: waitingIn(bull), log, metrics }))
 }
 
 /** Queues whose jobs would wait for ever, as far as this checkout knows. */

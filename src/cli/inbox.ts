@@ -1,10 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { parseDuration } from '../define/duration.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import { isReplay, isReplayable, replay, replayMark } from '../ingest/replay.ts'
 import { findEvents, type InboxEvent, type InboxFilter, outcomesOf } from '../jobs/inbox-find.ts'
 import type { Tools } from '../tools.ts'
-import { json, whole } from './options.ts'
+import { json, moment, whole } from './options.ts'
 import { print, table } from './print.ts'
 import { progress } from './progress.ts'
 import { withTools } from './with-tools.ts'
@@ -169,14 +168,6 @@ function withFilter(command: Command): Command {
 
 function filterOf({ source, type, tenant, queue, since, until }: FilterOptions): InboxFilter {
   return { source, type, tenant, queue, since, until }
-}
-
-/** A time that long ago, or a date. */
-function moment(text: string): number {
-  const ago = parseDuration(text)
-  const time = ago === undefined ? Date.parse(text) : Date.now() - ago
-  if (Number.isNaN(time)) throw new InvalidArgumentError('It must be a duration such as 30m, or a date.')
-  return time
 }
 
 function mark(text: string): string {

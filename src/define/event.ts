@@ -40,5 +40,5 @@ export type EventOptions = {
   /** Of the one job that also enters the event into the inbox. */
   readonly inbox?: InboxEntry | undefined
   /** It was acknowledged, or may not be refused: only a store that is full may. */
-  readonly isPromised?: boolean
+  readonly isPromised?: boolean | undefined
 }

@@ -22,7 +22,7 @@ export type Job<Payload> = {
 
 /** What a handler works with. */
 export type Context<Settings = unknown> = {
-  /** Aborts on timeout, lost lock and shutdown. Pass it to everything that takes one. */
+  /** Aborts on timeout, cancellation, lost lock and shutdown. Pass it to everything that takes one. */
   readonly signal: AbortSignal
   /** Writes lines that carry the queue, the job and the attempt. */
   readonly log: Log

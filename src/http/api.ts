@@ -5,12 +5,19 @@ import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import type { Enqueue } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
+import { mustSee } from '../jobs/actions.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { decode } from '../jobs/codec.ts'
+import type { Desk } from '../jobs/desk.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspect.ts'
+import type { Waits } from '../jobs/wait-for.ts'
 import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { jobActionRoutes } from './job-actions.ts'
+import { otherMethods } from './methods.ts'
 import { parse } from './parse.ts'
 import { queueRoutes } from './queue-routes.ts'
+import { deadRoutes } from './redrive.ts'
+import { askedToWait, waitWith } from './wait.ts'
 
 /** More jobs in one request would hold it open past its deadline. */
 const maxBulk = 1_000
@@ -29,6 +36,8 @@ export function apiRoutes({
   queues,
   bull,
   enqueue,
+  desk,
+  waits,
   gatekeeper,
   bodyLimit,
   inbox,
@@ -36,6 +45,8 @@ export function apiRoutes({
   queues: readonly AnyQueue[]
   bull: ReadonlyMap<string, BullQueue>
   enqueue: Enqueue
+  desk: Desk
+  waits: Waits
   gatekeeper: Gatekeeper
   bodyLimit: number
   /** Routes of the inbox; undefined when it is off. */
@@ -86,10 +97,15 @@ export function apiRoutes({
         return added
       }
       const { body } = request
+      const ms = askedToWait(request)
       if (!Array.isArray(body)) {
-        response.status(201).json(await add(body, ''))
+        const added = await add(body, '')
+        const end =
+          ms === undefined ? {} : await waitWith(response, waits, { queue: bullOf(request), id: added.id, ms })
+        response.status(201).json({ ...added, ...(end ?? { state: 'pending' }) })
         return
       }
+      if (ms !== undefined) throw new MillraceError('bad-request', 'wait is for a single job, not for a list of them')
       if (body.length > maxBulk)
         throw new MillraceError('too-large', `${body.length} jobs; at most ${maxBulk} in one request`)
       // All are checked before the first is stored: half a bulk would be nobody's wish.
@@ -98,11 +114,20 @@ export function apiRoutes({
     })
 
   router.get('/queues/:queue/jobs/:id', async (request, response) => {
-    response.json(await describeJob(bullOf(request), String(request.params.id), tenantOf(gatekeeper.require(request))))
+    const [queue, id, tenant] = [bullOf(request), String(request.params.id), tenantOf(gatekeeper.require(request))]
+    const ms = askedToWait(request)
+    if (ms !== undefined) {
+      await mustSee(queue, id, { tenant })
+      await waitWith(response, waits, { queue, id, ms })
+    }
+    response.json(await describeJob(queue, id, tenant))
   })
 
+  router.use(jobActionRoutes({ desk, gatekeeper }))
+  router.use(deadRoutes({ desk, gatekeeper }))
   router.use(queueRoutes({ queues, bull, gatekeeper }))
   if (inbox) router.use(inbox)
+  router.use(otherMethods(router))
   return router
 
   function bullOf(request: Request): BullQueue {

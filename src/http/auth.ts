@@ -12,7 +12,7 @@ declare module 'express-session' {
 const ranks: Readonly<Record<ApiRole, number>> = { viewer: 0, operator: 1, admin: 2 }
 
 /** Who asks. `tenant` is `*` for everything. */
-export type Caller = Pick<ApiKeyConfig, 'name' | 'role' | 'tenant'>
+export type Caller = Readonly<ApiKeyConfig>
 
 /** The one tenant that the caller may see; undefined for all. */
 export function tenantOf({ tenant }: Caller): string | undefined {

@@ -47,7 +47,7 @@ export function overviewPage({
 export function banner({ name, role }: Caller): Html {
   return html`<header>
 <strong><a href="/dashboard">Millrace</a></strong>
-<nav><a href="/dashboard/queues">Queues and jobs</a><a href="/dashboard/inbox">Inbox</a><a href="/metrics">Metrics</a><a href="/readyz">Readiness</a></nav>
+<nav><a href="/dashboard/queues">Queues and jobs</a><a href="/dashboard/dead">Dead letters</a><a href="/dashboard/inbox">Inbox</a><a href="/metrics">Metrics</a><a href="/readyz">Readiness</a></nav>
 <form method="post" action="/dashboard/sign-out"><span class="soft">${name} (${role})</span> <button class="plain">Sign out</button></form>
 </header>`
 }

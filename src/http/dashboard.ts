@@ -6,10 +6,12 @@ import { RateLimiterMemory } from 'rate-limiter-flexible'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { decodeOrStored } from '../jobs/codec.ts'
+import type { Desk } from '../jobs/desk.ts'
 import { summarizeQueue } from '../jobs/inspect.ts'
 import type { Check } from '../observe/check.ts'
 import { boardRole, type Caller, type Gatekeeper, keyId, requireRole } from './auth.ts'
 import { overviewPage, signInPage } from './dashboard-pages.ts'
+import { deadPages } from './dead-pages.ts'
 
 /** Wrong keys from one address in a minute. Keys are long; this keeps a script from filling the log. */
 const attemptsPerMinute = 10
@@ -19,11 +21,13 @@ export function dashboardRoutes({
   bull,
   gatekeeper,
   checks,
+  desk,
   inbox,
 }: {
   bull: ReadonlyMap<string, BullQueue>
   gatekeeper: Gatekeeper
   checks: () => readonly Check[]
+  desk: Desk
   /** Pages of the inbox; undefined when it is off. */
   inbox: Router | undefined
 }): Router {
@@ -82,9 +86,18 @@ export function dashboardRoutes({
     response.send(overviewPage({ queues, checks: checks(), caller }))
   })
 
+  router.use('/dead', deadPages({ desk, queues: [...bull.keys()] }))
   if (inbox) router.use('/inbox', inbox)
   router.use('/queues', (request, response, next) => {
     requireRole(response.locals.caller as Caller, boardRole(request.method, request.path))
+    next()
+  })
+  // Ours before the board's own, which would not say who it was.
+  router.put(/^\/queues\/api\/queues(?:\/([^/]+))?\/(pause|resume)$/, async (request, response, next) => {
+    const { 0: queue, 1: change } = request.params as Record<string, string | undefined>
+    const { name } = response.locals.caller as Caller
+    for (const one of queue === undefined ? bull.keys() : [queue])
+      await (change === 'pause' ? desk.pause(one, name) : desk.resume(one, name))
     next()
   })
   router.use('/queues', board(bull))

@@ -106,7 +106,9 @@ function answer(
   response: ServerResponse,
   { status, headers, body }: Pick<HookReply, 'status' | 'headers' | 'body'>,
 ): void {
-  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) })
+  const list = ['Content-Length', String(Buffer.byteLength(body))]
+  for (const [name, value] of Object.entries(headers)) list.push(name, value)
+  response.writeHead(status, list)
   response.end(body)
 }
 
@@ -114,7 +116,7 @@ function answer(
 function single(rawHeaders: readonly string[], name: string): string | undefined {
   let found: string | undefined
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]?.length !== name.length || rawHeaders[i]?.toLowerCase() !== name) continue
+    if (!isNamed(rawHeaders[i], name)) continue
     if (found !== undefined) return undefined
     found = rawHeaders[i + 1]
   }
@@ -123,6 +125,11 @@ function single(rawHeaders: readonly string[], name: string): string | undefined
 
 function occurrences(rawHeaders: readonly string[], name: string): number {
   let count = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) count += 1
+  for (let i = 0; i < rawHeaders.length; i += 2) if (isNamed(rawHeaders[i], name)) count += 1
   return count
+}
+
+/** Hardly any other header has the same length, and asking for that is cheaper. */
+function isNamed(header: string | undefined, name: string): boolean {
+  return header?.length === name.length && header.toLowerCase() === name
 }

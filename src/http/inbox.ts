@@ -28,7 +28,7 @@ const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(100).default(20),
   cursor: z
     .string()
-    .regex(/^\d+-\d+$/)
+    .regex(/^\d+-\d+\.\d+$/)
     .optional(),
 })
 const perPage = 50

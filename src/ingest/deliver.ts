@@ -50,6 +50,15 @@ export function createDeliver({
     if (reason !== undefined) taking.push([quarantine, quarantined(accepted, reason)])
     const windowMs = accepted.dedupeWindowMs
     const inbox = entryOf(accepted, taking)
+    const [only] = taking
+    // The same as below, for what nearly every event is: one job, which needs no lists.
+    if (only && taking.length === 1) {
+      const [queue, what] = only
+      // Named one by one: copying `options` took as long as all of the checks.
+      const { id, duplicate } = await enqueueEvent(queue, what, { windowMs, inbox, isPromised: options?.isPromised })
+      if (duplicate) await revive(queue, id)
+      return { duplicate, quarantined: reason }
+    }
     const storing = taking.map(([queue, what], i) =>
       enqueueEvent(queue, what, { ...options, windowMs, inbox: i === 0 ? inbox : undefined }),
     )
@@ -80,6 +89,12 @@ const nothing: Checked = { fitting: [], misfit: undefined }
 
 /** A promise only where a schema is asynchronous: hardly any is, and each costs. */
 function check(queues: readonly AnyQueue[], event: SourceEvent): Checked | Promise<Checked> {
+  const [only] = queues
+  if (only && queues.length === 1) {
+    const why = misfitOf(only, event)
+    const sortOne = (misfit: string | undefined): Checked => ({ fitting: misfit === undefined ? queues : [], misfit })
+    return why instanceof Promise ? why.then(sortOne) : sortOne(why)
+  }
   const misfits = queues.map((queue) => misfitOf(queue, event))
   const sort = (whys: readonly (string | undefined)[]): Checked => ({
     fitting: queues.filter((_, i) => whys[i] === undefined),

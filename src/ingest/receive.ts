@@ -1,6 +1,6 @@
 import { MillraceError } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { type Accepted, accept, pack } from './accepted.ts'
+import { accept, pack } from './accepted.ts'
 import type { Deliver } from './deliver.ts'
 import type { Quotas } from './quota.ts'
 import type { HookReply, HookRequest, Parsed } from './request.ts'
@@ -18,7 +18,7 @@ export type Overflow = { append(record: Buffer): Promise<void> }
 
 /**
  * The whole way of a request through the edge: source → proof → meaning → quota → queues → store → 2xx. The promise of
- * the 2xx is made in `keep`, after every queue that takes the event has it durably, or the disk has it for them.
+ * the 2xx is made at the end of `receive`, after every queue that takes the event has it durably, or the disk has it for them.
  */
 export function createReceiver({
   sources,
@@ -58,21 +58,17 @@ export function createReceiver({
       if (parsed.kind === 'answer') return answer(parsed)
       const accepted = accept(source, request, parsed)
       if (source.quota || source.tenantQuota) await quotas.take(source, accepted.tenant)
-      return keep(source, accepted)
+      try {
+        const { duplicate, quarantined } = await deliver(accepted, { isPromised: provider.isNeverRefused })
+        const outcome = quarantined !== undefined ? 'quarantined' : duplicate ? 'duplicate' : 'stored'
+        return reply(source, accepted.id, duplicate, 'queue', outcome)
+      } catch (error) {
+        if (!overflow || !(error instanceof MillraceError) || error.code !== 'store-unavailable') throw error
+        // Whether some of it was stored is not known; the drain's deduplication sorts that out.
+        await overflow.append(pack(accepted))
+        return reply(source, accepted.id, false, 'spool', 'spooled')
+      }
     },
-  }
-
-  async function keep(source: Source, accepted: Accepted): Promise<HookReply> {
-    try {
-      const { duplicate, quarantined } = await deliver(accepted, { isPromised: source.provider.isNeverRefused })
-      const outcome = quarantined !== undefined ? 'quarantined' : duplicate ? 'duplicate' : 'stored'
-      return reply(source, accepted.id, duplicate, 'queue', outcome)
-    } catch (error) {
-      if (!overflow || !(error instanceof MillraceError) || error.code !== 'store-unavailable') throw error
-      // Whether some of it was stored is not known; the drain's deduplication sorts that out.
-      await overflow.append(pack(accepted))
-      return reply(source, accepted.id, false, 'spool', 'spooled')
-    }
   }
 }
 

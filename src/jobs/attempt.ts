@@ -1,5 +1,5 @@
 /** Why an attempt was told to stop. */
-export type AbortCause = 'timeout' | 'lock-lost' | 'shutdown'
+export type AbortCause = 'timeout' | 'lock-lost' | 'shutdown' | 'cancelled'
 
 export class AttemptAborted extends Error {
   readonly because: AbortCause

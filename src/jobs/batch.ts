@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
 import { MillraceError, messageOf } from '../errors.ts'
-import { type AddArguments, addKeys, addScript, addScriptSha } from './add-script.ts'
+import { type AddArguments, addKeys, addScript, addScriptSha, callArguments } from './add-script.ts'
 
 /**
  * More in one call would keep redis-server from everybody else for too long: 128 adds take about 4 ms there. Measured:
@@ -28,8 +28,8 @@ export type BatchOptions = {
   readonly queue: string
   readonly durability: Durability
   readonly ackDeadlineMs: number
-  /** The stream of accepted events, and how many it may hold. */
-  readonly inbox?: { readonly key: string; readonly length: number } | undefined
+  /** The stream of accepted events. */
+  readonly inbox?: { readonly key: string } | undefined
 }
 
 /**
@@ -110,7 +110,7 @@ export class Batch {
     let bytes = 0
     let count = 0
     for (const { args } of this.#waiting) {
-      bytes += args[3].length
+      bytes += args[3].length + args[10].length + args[11].length
       if (count > 0 && (count === most || bytes > maxBytes)) break
       count += 1
     }
@@ -120,8 +120,8 @@ export class Batch {
 
   async #send(batch: readonly Pending[]): Promise<readonly unknown[]> {
     const { redis, durability, ackDeadlineMs, prefix, queue } = this.#options
-    const { key = '', length = 0 } = this.#options.inbox ?? {}
-    const args = [`${prefix}:${queue}:`, key, length, ...batch.flatMap((pending) => pending.args)]
+    const jobs = batch.map((pending) => pending.args)
+    const args = callArguments(`${prefix}:${queue}:`, this.#options.inbox?.key ?? '', jobs)
     const added = redis.evalsha(addScriptSha, this.#keys.length, ...this.#keys, ...args).catch((error: Error) => {
       if (!error.message.startsWith('NOSCRIPT')) throw error
       return redis.eval(addScript, this.#keys.length, ...this.#keys, ...args)

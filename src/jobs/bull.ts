@@ -1,7 +1,19 @@
-import { type Job as BullJob, Queue, type QueueOptions } from 'bullmq'
+import { Job as BullJob, type JobProgress, Queue, type QueueOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { AnyQueue, KeepPolicy } from '../define/queue.ts'
 import { prepareScripts } from './bull-scripts.ts'
+
+/** A retry by whoever works with this view, Bull Board too, gives a job all of its attempts again. */
+class FreshlyRetried<
+  Data = unknown,
+  Result = unknown,
+  Name extends string = string,
+  Progress extends JobProgress = JobProgress,
+> extends BullJob<Data, Result, Name, Progress> {
+  override retry(state?: Parameters<BullJob['retry']>[0]): Promise<void> {
+    return super.retry(state, { resetAttemptsMade: true, resetAttemptsStarted: true })
+  }
+}
 
 /** BullMQ's view of a queue, with its connection: BullMQ's own handle on it knows only the commands that BullMQ needs. */
 export class BullQueue extends Queue {
@@ -10,6 +22,10 @@ export class BullQueue extends Queue {
   constructor(name: string, redis: Redis, options: Omit<QueueOptions, 'connection'>) {
     super(name, { ...options, connection: redis })
     this.redis = redis
+  }
+
+  protected override get Job(): typeof BullJob {
+    return FreshlyRetried
   }
 }
 

@@ -51,7 +51,17 @@ export function callHandler(
   return payload instanceof Promise ? payload.then(run, refuse) : run(payload)
 }
 
+/**
+ * What an attempt whose time was over, or that was called off, comes to. What its handler returns then is not to be trusted:
+ * it may have broken off half-way.
+ */
+export function endedByAbort({ aborted }: Attempt): Ended | undefined {
+  if (aborted?.because === 'cancelled') return { kind: 'cancelled', reason: aborted.message }
+  return aborted?.because === 'timeout' ? { kind: 'failed', error: aborted } : undefined
+}
+
 export function endedByThrow(error: unknown, attempt: Attempt, { isUnfit }: Call): Ended {
+  if (attempt.aborted?.because === 'cancelled') return { kind: 'cancelled', reason: attempt.aborted.message }
   if (attempt.aborted?.because === 'shutdown') return { kind: 'interrupted' }
   if (isUnfit) return { kind: 'unfit', error }
   return isRateLimited(error) ? { kind: 'rate-limited', ms: error.ms, key: error.key } : { kind: 'failed', error }

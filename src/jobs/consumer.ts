@@ -83,10 +83,11 @@ export class Consumer extends BullWorker {
     return this.#held.has(id)
   }
 
-  /** Whether it does not fetch on purpose: paused by us, or told by the store to wait for a rate limit. */
-  get isResting(): boolean {
+  /** It has a free slot and a connection, and nobody told it to rest: we by a pause, or the store by a rate limit. */
+  get shouldFetch(): boolean {
     const { limitUntil = 0 } = this as unknown as { limitUntil?: number }
-    return this.isPaused() || limitUntil > Date.now()
+    if (this.closing || this.isPaused() || limitUntil > Date.now()) return false
+    return this.#redis.status === 'ready' && this.#held.size < this.concurrency
   }
 
   protected override async nextJobFromJobData(

@@ -19,6 +19,10 @@ export class Consumers {
     return this.all.reduce((sum, consumer) => sum + consumer.fetches, 0)
   }
 
+  get shouldFetch(): boolean {
+    return this.#current?.shouldFetch === true
+  }
+
   add(consumer: Consumer): Consumer {
     this.#current = consumer
     return consumer

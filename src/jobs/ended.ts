@@ -3,6 +3,11 @@ import { isDefer, isDrop } from '../define/outcome.ts'
 import { messageOf } from '../errors.ts'
 import type { Decision, Ended } from '../policy/decide.ts'
 
+/** Whether somebody, or the queue's own terms, decided that the job is dead: no error of the handler's. */
+export function isDecision({ kind }: Ended): boolean {
+  return kind === 'dropped' || kind === 'expired' || kind === 'cancelled'
+}
+
 /** A drop is a decision and no accident: it has a reason, and no stack that would point into our own code. */
 export function dropped(reason: string): Error {
   const error = new UnrecoverableError(reason)

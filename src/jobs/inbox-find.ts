@@ -17,7 +17,7 @@ export type InboxFilter = {
 }
 
 export type InboxEvent = {
-  /** Place in the inbox, which is also the cursor of what comes after it. */
+  /** Place in the inbox, `<entry>.<index>`, which is also the cursor of what comes after it. */
   readonly at: string
   readonly event: string
   readonly source: string
@@ -48,7 +48,10 @@ export type InboxOutcome = {
   readonly state: string
 }
 
-const perRead = 50
+/** How many of the inbox's entries are read at once. An entry has up to 16 events, and about a megabyte. */
+const perRead = { first: 16, most: 200 }
+/** A read of fewer bytes is followed by a larger one. */
+const smallRead = 1024 ** 2
 
 /** Newest first. Reads the inbox piece by piece for as long as the caller goes on. */
 export async function* findEvents(
@@ -57,16 +60,24 @@ export async function* findEvents(
   filter: InboxFilter = {},
   before?: string,
 ): AsyncGenerator<InboxEvent> {
-  let end = before === undefined ? String(filter.until ?? '+') : `(${before}`
+  const [entry, index] = before?.split('.') ?? []
+  let end = entry ?? String(filter.until ?? '+')
+  let count = perRead.first
   for (;;) {
-    const page = await redis.xrevrangeBuffer(key, end, String(filter.since ?? '-'), 'COUNT', perRead)
+    const page = await redis.xrevrangeBuffer(key, end, String(filter.since ?? '-'), 'COUNT', count)
+    let bytes = 0
     for (const [id, fields] of page) {
-      const event = eventOf(id.toString(), fields)
-      if (event && fits(event, filter)) yield event
+      const at = id.toString()
+      for (const field of fields) bytes += field.length
+      const events = eventsOf(at, fields)
+      // Before the cursor; one without an index has none of its entry's before it.
+      if (at === entry) events.splice(Number(index ?? 0))
+      for (const event of events.reverse()) if (fits(event, filter)) yield event
     }
     const last = page.at(-1)?.[0]
-    if (!last || page.length < perRead) return
+    if (!last || page.length < count) return
     end = `(${last.toString()}`
+    count = bytes < smallRead ? Math.min(perRead.most, count * 2) : perRead.first
   }
 }
 
@@ -87,18 +98,29 @@ export async function outcomesOf(
   )
 }
 
-/** Undefined for what is no entry of ours. */
-function eventOf(at: string, fields: readonly Buffer[]): InboxEvent | undefined {
-  const values = new Map<string, Buffer>()
-  for (let i = 0; i + 1 < fields.length; i += 2) values.set(String(fields[i]), fields[i + 1] as Buffer)
+/** The events of an entry: for each `meta`, then its `data` and `raw` where it has them. What is not ours is left out. */
+function eventsOf(entry: string, fields: readonly Buffer[]): InboxEvent[] {
+  const events: InboxEvent[] = []
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (String(fields[i]) !== 'meta') continue
+    const [meta, own] = [fields[i + 1], new Map<string, Buffer>()]
+    for (; i + 3 < fields.length && String(fields[i + 2]) !== 'meta'; i += 2)
+      own.set(String(fields[i + 2]), fields[i + 3] as Buffer)
+    const event = eventOf(`${entry}.${events.length}`, String(meta), own)
+    if (event) events.push(event)
+  }
+  return events
+}
+
+function eventOf(at: string, text: string, own: ReadonlyMap<string, Buffer>): InboxEvent | undefined {
   let entry: EntryMeta
   try {
-    entry = JSON.parse(String(values.get('meta'))) as EntryMeta
+    entry = JSON.parse(text) as EntryMeta
   } catch {
     return undefined
   }
   const { receivedAt, tenant, contentType, ...meta } = entry
-  const [data, raw] = [values.get('data'), values.get('raw')]
+  const [data, raw] = [own.get('data'), own.get('raw')]
   return {
     at,
     ...meta,

@@ -27,6 +27,9 @@ export type QueueSummary = {
   /** Jobs that ended in the last 60 s, as far as the keep policy still has them. */
   readonly throughputPerMinute: { readonly completed: number; readonly dead: number }
   readonly paused: boolean
+  /** Who paused it and when; null where that is not known. */
+  readonly pausedBy: string | null
+  readonly pausedAt: string | null
   readonly limits: QueueLimits
 }
 
@@ -65,9 +68,9 @@ export type JobDetail = JobSummary & {
 }
 
 export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
-  const [counts, paused, oldest, completed, dead, limits] = await Promise.all([
+  const [counts, pause, oldest, completed, dead, limits] = await Promise.all([
     queue.getJobCounts(...(jobStates as unknown as JobType[])),
-    queue.isPaused(),
+    pauseOf(queue),
     oldestWaitingSeconds(queue),
     lastMinute(queue, 'completed'),
     lastMinute(queue, 'failed'),
@@ -78,7 +81,7 @@ export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
     counts: Object.fromEntries(jobStates.map((state) => [state, counts[state] ?? 0])) as Record<JobState, number>,
     oldestWaitingSeconds: oldest,
     throughputPerMinute: { completed, dead },
-    paused,
+    ...pause,
     limits,
   }
 }
@@ -97,6 +100,13 @@ async function limitsOf(queue: BullQueue): Promise<QueueLimits> {
     concurrency: number(meta[2]),
     tenantConcurrency: number(gate[2]),
   }
+}
+
+/** Whether it is paused, and as far as that is known by whom and since when. */
+export async function pauseOf(queue: BullQueue): Promise<Pick<QueueSummary, 'paused' | 'pausedBy' | 'pausedAt'>> {
+  const [paused, by = null, at = null] = await queue.redis.hmget(queue.toKey('meta'), 'paused', 'pausedBy', 'pausedAt')
+  if (paused === null || paused === undefined) return { paused: false, pausedBy: null, pausedAt: null }
+  return { paused: true, pausedBy: by, pausedAt: at === null ? null : new Date(Number(at)).toISOString() }
 }
 
 async function oldestWaitingSeconds(queue: BullQueue): Promise<number> {
@@ -177,7 +187,7 @@ export async function describeJob(queue: BullQueue, id: string, tenant?: string)
 
 /** What BullMQ keeps beside the jobs, under the same kind of key: none of these is an id. */
 const besideJobs = new Set(
-  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children gate breaker probe'.split(
+  'id meta wait paused active completed failed delayed prioritized events marker pc limiter stalled stalled-check repeat waiting-children gate breaker probe dead-groups'.split(
     ' ',
   ),
 )

@@ -1,6 +1,8 @@
 import type { AnyQueue } from '../define/queue.ts'
 import type { Logger } from '../observe/log.ts'
+import { forgetFunction } from './act-scripts.ts'
 import type { BullQueue } from './bull.ts'
+import { noteDead } from './groups.ts'
 
 const everyMs = 60_000
 /** Small enough that nobody else waits for the store noticeably. */
@@ -55,6 +57,10 @@ export class Janitor {
     for (const queue of this.#queues) {
       const bull = this.#bull.get(queue.name)
       if (!bull) continue
+      // Before the old ones go, whose groups would not be known otherwise.
+      await noteDead(bull).catch((error) =>
+        this.#log.warn({ err: error, queue: queue.name }, 'could not take notice of what died'),
+      )
       for (const [state, keep] of [
         ['completed', queue.keep.completed],
         ['failed', queue.keep.dead],
@@ -70,7 +76,8 @@ export class Janitor {
  * this count, [4] how many at most, [5] '1' to forget deduplication keys as well. Returns how many were removed.
  * A script, because a job that is retried between reading and removing would otherwise lose its payload.
  */
-const removeOldScript = `
+const removeOldScript = `${forgetFunction}
+redis.call('UNLINK', aliasBuckets(ARGV[1]).old)
 local old = redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[2])
 local excess = redis.call('ZCARD', KEYS[1]) - ARGV[3]
 local count = math.min(math.max(old, excess), tonumber(ARGV[4]))
@@ -78,16 +85,7 @@ if count < 1 then return 0 end
 local ids = redis.call('ZRANGE', KEYS[1], 0, count - 1)
 for _, id in ipairs(ids) do
   local job = ARGV[1] .. id
-  if ARGV[5] == '1' then
-    local known = { redis.call('HGET', job, 'deid') or nil }
-    local parsed, options = pcall(cjson.decode, redis.call('HGET', job, 'opts') or '')
-    local meta = parsed and options.meta
-    if meta and meta.alias then known[#known + 1] = meta.alias end
-    for _, dedupe in ipairs(known) do
-      local key = ARGV[1] .. 'de:' .. dedupe
-      if redis.call('GET', key) == id then redis.call('DEL', key) end
-    end
-  end
+  if ARGV[5] == '1' then forget(ARGV[1], id) end
   redis.call('ZREM', KEYS[1], id)
   redis.call('UNLINK', job, job .. ':logs')
 end

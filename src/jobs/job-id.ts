@@ -7,8 +7,11 @@ import { randomBytes } from 'node:crypto'
 export function createJobIds(now: () => number = Date.now): () => string {
   const own = randomBytes(8).toString('base64url').replace(/[-_]/g, '0').slice(0, 6)
   let count = 0
+  let [at, begun] = [0, '']
   return () => {
     count = (count + 1) % 1_679_616 // 36^4: four digits, and no process makes that many jobs in one millisecond
-    return `j${now().toString(36)}${own}${count.toString(36).padStart(4, '0')}`
+    const time = now()
+    if (time !== at) [at, begun] = [time, `j${time.toString(36)}${own}`]
+    return begun + count.toString(36).padStart(4, '0')
   }
 }

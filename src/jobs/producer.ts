@@ -9,9 +9,11 @@ import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
+import { aliasMs } from './alias.ts'
 import { Batch } from './batch.ts'
 import { type BullQueue, bullJobOptions, eventKey, type JobMeta } from './bull.ts'
 import { encode } from './codec.ts'
+import { fsynced } from './fsynced.ts'
 import { placeOf } from './gate/place.ts'
 import { TermsWriter } from './gate/terms.ts'
 import type { Inbox } from './inbox.ts'
@@ -122,7 +124,7 @@ export class Producer {
       json,
       { id: eventKey(source, id), ttl: windowMs },
       { name: type, meta: { source, event: id, alias, ...placeOf(queue, payload, tenant) } },
-      { alias, aliasMs: own?.ttl ?? windowMs, inbox: entry },
+      { alias, aliasMs: own?.ttl ?? (windowMs > aliasMs ? windowMs : undefined), inbox: entry },
     )
   }
 
@@ -145,7 +147,7 @@ export class Producer {
         name,
         timestamp: Date.now(),
         json: encode(json),
-        options: lane.writeOptions(dedupe ? { de: dedupe, meta } : { meta }),
+        options: lane.writeOptions({ de: dedupe, meta }),
         dedupe,
         extras,
       }),
@@ -190,9 +192,7 @@ export class Producer {
   async #fsynced(): Promise<void> {
     const { durability, ackDeadlineMs, bull } = this.#options
     const [any] = bull.values()
-    if (durability !== 'waitaof' || !any) return
-    const [local] = (await any.redis.call('WAITAOF', 1, 0, ackDeadlineMs)) as [number]
-    if (local < 1) throw new Error('the store did not fsync in time')
+    if (any) await fsynced(any.redis, durability, ackDeadlineMs)
   }
 }
 

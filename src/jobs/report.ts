@@ -2,6 +2,7 @@ import type { Job as BullJob } from 'bullmq'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Decision, Ended } from '../policy/decide.ts'
+import { cancelledMark } from '../policy/why.ts'
 import { errorOf, outcomeName } from './ended.ts'
 import { wasStarted } from './why.ts'
 
@@ -42,7 +43,10 @@ export class Report {
 
   /** Without coming by the handler: BullMQ counts how often a job was taken back from a process that died. */
   poison({ id, deferredFailure }: BullJob): void {
-    this.#metrics.jobsFinished.inc({ queue: this.#queue, outcome: 'dead' })
+    const isCancelled = deferredFailure?.startsWith(cancelledMark) === true
+    this.#metrics.jobsFinished.inc({ queue: this.#queue, outcome: isCancelled ? 'cancelled' : 'dead' })
+    if (isCancelled)
+      return void this.#log.info({ job: id, outcome: 'cancelled', reason: deferredFailure }, 'not started')
     this.#log.error({ job: id, outcome: 'dead', reason: deferredFailure }, 'buried without another attempt')
   }
 

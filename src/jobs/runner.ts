@@ -10,11 +10,11 @@ import { Attempt, AttemptAborted } from './attempt.ts'
 import { Breaker } from './breaker.ts'
 import { bullKeep, keepAll } from './bull.ts'
 import { prepareScripts } from './bull-scripts.ts'
-import { type Call, callHandler, endedByThrow } from './call.ts'
+import { type Call, callHandler, endedByAbort, endedByThrow } from './call.ts'
 import { type Consumer, openConsumer } from './consumer.ts'
 import { Consumers } from './consumers.ts'
 import type { ContextOptions } from './context.ts'
-import { dropped, endedBy, errorOf, failedOf, storable } from './ended.ts'
+import { dropped, endedBy, errorOf, failedOf, isDecision, storable } from './ended.ts'
 import { Intake } from './intake.ts'
 import type { Isolate } from './isolate.ts'
 import { untilPointless } from './patience.ts'
@@ -141,16 +141,6 @@ export class Runner {
     return this.consumers.current
   }
 
-  get fetches(): number {
-    return this.consumers.fetches
-  }
-
-  get shouldFetch(): boolean {
-    const bull = this.#bull
-    if (!bull || this.#closing || bull.isResting || this.#options.redis.status !== 'ready') return false
-    return this.#inHand.size < bull.concurrency
-  }
-
   /** A new consumer on a fresh blocking connection. What the old one has in hand it finishes. */
   async restart(why: string): Promise<void> {
     if (!this.#bull || this.#closing) return
@@ -160,6 +150,18 @@ export class Runner {
     const bull = this.consumers.add(this.#open())
     this.#intake?.moveTo(bull)
     await this.#run(bull)
+  }
+
+  /** The ids of the jobs in hand. */
+  inHand(): string[] {
+    return [...this.#inHand.keys()]
+  }
+
+  /** Tells the attempt in hand to stop and sends the job to the dead letters. False when it is not in hand here. */
+  cancel(id: string, reason: string): boolean {
+    const attempt = this.#inHand.get(id)
+    attempt?.abort(new AttemptAborted('cancelled', reason))
+    return attempt !== undefined
   }
 
   /** Whether jobs of this queue are being fetched: what BullMQ's isRunning() does not know of a lost connection. */
@@ -202,9 +204,7 @@ export class Runner {
           () => callHandler(bullJob, worker, attempt, this.#contextOptions, call),
           worker.timeoutMs,
         )
-        ended = endedBy(result)
-        // What a handler returns after its time is not to be trusted: it may have broken off half-way.
-        if (attempt.aborted?.because === 'timeout') ended = { kind: 'failed', error: attempt.aborted }
+        ended = endedByAbort(attempt) ?? endedBy(result)
         const chain = call.context?.chain
         if (chain && ended.kind === 'done') {
           // Whoever has the job now leaves behind what his own attempt comes to.
@@ -267,7 +267,7 @@ export class Runner {
       throw new WaitingError()
     }
     this.#notes?.write(bullJob, why)
-    if (decision.do === 'bury' && (ended.kind === 'dropped' || ended.kind === 'expired')) throw dropped(decision.reason)
+    if (decision.do === 'bury' && isDecision(ended)) throw dropped(decision.reason)
     this.#decisions.set(bullJob, decision)
     throw errorOf(ended)
   }

@@ -98,7 +98,8 @@ async function unfinishedBytes(bull: BullQueue): Promise<number> {
   const count = waiting + delayed + prioritized
   if (count === 0) return 0
   // Both ends and between: payloads of one time tend to be alike.
-  const places = Array.from({ length: Math.min(sample, waiting) }, (_, i) => Math.floor((i * waiting) / sample))
+  const asked = Math.min(sample, waiting)
+  const places = Array.from({ length: asked }, (_, i) => Math.round((i * (waiting - 1)) / Math.max(1, asked - 1)))
   const ids = [
     ...(await Promise.all(places.map((place) => redis.lindex(bull.toKey('wait'), place)))),
     ...(await redis.zrange(bull.toKey('delayed'), '0', String(sample - 1))),

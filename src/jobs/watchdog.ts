@@ -14,10 +14,12 @@ const everyMs = 1_000
 
 export type Watched = {
   readonly queue: string
-  /** Answers to fetches so far. */
-  readonly fetches: number
-  /** It has a free slot and a connection, and nobody told it to rest. */
-  readonly shouldFetch: boolean
+  readonly consumers: {
+    /** Answers to fetches so far. */
+    readonly fetches: number
+    /** It has a free slot and a connection, and nobody told it to rest. */
+    readonly shouldFetch: boolean
+  }
   /** Starts its consumer anew. It is red, with this reason, until the store has answered the new one. */
   restart(why: string): Promise<void>
 }
@@ -79,7 +81,7 @@ export class Watchdog {
     const elapsedMs = Math.min(now - this.#lookedAt, 2 * this.#everyMs)
     this.#lookedAt = now
     for (const worker of workers) {
-      const { fetches, shouldFetch } = worker
+      const { fetches, shouldFetch } = worker.consumers
       const seen = this.#seen.get(worker) ?? { fetches: -1, silenceMs: 0 }
       const look = {
         elapsedMs,

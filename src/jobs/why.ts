@@ -2,7 +2,7 @@ import type { Job as BullJob, Worker as BullWorker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../errors.ts'
 import type { Decision, Ended } from '../policy/decide.ts'
-import type { Why } from '../policy/why.ts'
+import { cancelledMark, type Why } from '../policy/why.ts'
 
 /** The field of a job's hash that holds a {@link Why} as JSON. */
 export const whyField = 'why'
@@ -21,6 +21,7 @@ export function whyOf(ended: Ended, decision: Decision, now: number): Why | unde
       return { code: 'unfit', ...at, error: short(messageOf(ended.error)) }
     case 'deferred':
     case 'dropped':
+    case 'cancelled':
     case 'expired':
       return { code: ended.kind, ...at, ...(ended.reason === undefined ? {} : { reason: short(ended.reason) }) }
     case 'rate-limited':
@@ -44,6 +45,13 @@ export function readWhy(text: string | null | undefined): Why | undefined {
 /** Whether the handler has been called. */
 export function wasStarted({ kind }: Ended): boolean {
   return kind !== 'newer-version' && kind !== 'breaker-open' && kind !== 'expired'
+}
+
+/** BullMQ buries a job by a mark that it finds on it: of those who counted how often it killed, or who cancelled it. */
+function buriedUnasked(error: string, at: number): Why {
+  return error.startsWith(cancelledMark)
+    ? { code: 'cancelled', at, reason: short(error) }
+    : { code: 'poison', at, error }
 }
 
 type Fields = Readonly<Record<string, string | number>>
@@ -74,7 +82,7 @@ export class Notes {
     backend.moveToFailed = (job, reason, keep, token, fetchNext, fields) => {
       // Buried by BullMQ, which did not ask us.
       const { deferredFailure: error } = job as { deferredFailure?: string }
-      if (error) this.write(job, { [whyField]: JSON.stringify({ code: 'poison', at: Date.now(), error }) })
+      if (error) this.write(job, { [whyField]: JSON.stringify(buriedUnasked(error, Date.now())) })
       return moveToFailed(job, reason, keep, token, fetchNext, { ...fields, ...this.#take(job.id ?? '') })
     }
   }

@@ -50,7 +50,7 @@ export function createMetrics() {
     }),
     jobsFinished: new Counter({
       name: 'millrace_jobs_finished_total',
-      help: 'Attempts by what they came to: done, retried, dead, deferred, rate-limited, dropped, expired, interrupted',
+      help: 'Attempts by what they came to: done, retried, dead, deferred, rate-limited, dropped, cancelled, expired, interrupted',
       labelNames: ['queue', 'outcome'] as const,
       registers,
     }),

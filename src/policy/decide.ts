@@ -18,6 +18,8 @@ export type Ended =
   | { readonly kind: 'deferred'; readonly ms: number; readonly reason?: string | undefined }
   | { readonly kind: 'rate-limited'; readonly ms: number; readonly key: string | undefined }
   | { readonly kind: 'dropped'; readonly reason: string }
+  /** Somebody called it off. */
+  | { readonly kind: 'cancelled'; readonly reason: string }
   | { readonly kind: 'interrupted' }
 
 /** What happens to the job next. Only `retry` and `bury` use up the attempt. */
@@ -52,6 +54,7 @@ export function decide(ended: Ended, attempt: number, policy: Readonly<RetryPoli
     case 'breaker-open':
       return { do: 'postpone', inMs: 0 }
     case 'dropped':
+    case 'cancelled':
     case 'expired':
       return { do: 'bury', reason: ended.reason }
     case 'unfit':

@@ -1,5 +1,8 @@
 import type { Ended } from './decide.ts'
 
+/** How the reason of a cancelled job begins, whoever buries it. */
+export const cancelledMark = 'cancelled: '
+
 /** Why a job is not running, or never will again, as of its last attempt. `at` and `until` are milliseconds since the epoch. */
 export type Why = {
   readonly code: 'backoff' | 'dead' | 'poison' | Exclude<Ended['kind'], 'done' | 'failed'>

@@ -5,6 +5,17 @@
 export const keys = {
   /** Stream, http role, INBOX_RETENTION. Queue store. Every accepted event, with its payload. */
   inbox: (prefix: string) => `${prefix}:inbox`,
+  /** Channel. Tells the workers that a job was cancelled: `<queue> <job id>`. Queue store. */
+  cancel: (prefix: string) => `${prefix}:cancel`,
+  /**
+   * Hash, scheduler role and whoever reads dead letters, bounded. Queue store, among the queue's own keys:
+   * <prefix>:<queue>:dead-groups. What is remembered of each group of failures.
+   */
+  deadGroups: 'dead-groups',
+  /** Set. Queue store. Tokens of the redrives under way. */
+  redrives: (prefix: string) => `${prefix}:redrives`,
+  /** Hash, with `:jobs` a list, with `:lock` a string. Queue store. 10 min; once it runs, a day after its last step. */
+  redrive: (prefix: string, token: string) => `${prefix}:redrive:${token}`,
   /** String, http role, the session's lifetime. Cache store. One for each signed-in browser. */
   session: (prefix: string) => `${prefix}:session:`,
 }

@@ -1,15 +1,16 @@
 import { Worker } from 'bullmq'
 import { queueName, retention } from './events.ts'
+import { tally } from './tally.ts'
 
 /** The plain alternative: BullMQ's own worker, and a handler that does nothing. */
 
 const { path, concurrency } = JSON.parse(process.argv[2] ?? '{}') as { path: string; concurrency: number }
-let handled = 0
+const count = tally()
 
 const worker = new Worker(
   queueName,
-  async () => {
-    handled += 1
+  async ({ data }) => {
+    count(data)
     return { ok: true }
   },
   { connection: { path, maxRetriesPerRequest: null }, concurrency, ...retention },
@@ -17,10 +18,4 @@ const worker = new Worker(
 worker.on('error', (error) => console.error(error))
 await worker.waitUntilReady()
 
-process.on('message', () => {
-  process.send?.(handled)
-  handled = 0
-})
-process.on('SIGTERM', () => process.exit(0))
-process.on('disconnect', () => process.exit(0))
 process.send?.('ready')

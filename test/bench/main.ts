@@ -4,13 +4,15 @@ import { messageOf } from '../../src/errors.ts'
 import { compareBare } from './bare.ts'
 import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
+import { compareBacklog, compareGate } from './gate.ts'
 import { machine, machineLine } from './machine.ts'
 import { type Options, readOptions, usage } from './options.ts'
 import { type Comparison, failuresOf, number, pairsOf, summarize, table } from './report.ts'
 import type { Outcome } from './rounds.ts'
 import { compareSpool } from './spool.ts'
 import { Stage } from './stage.ts'
-import { compareGate, compareWorker } from './worker.ts'
+import { compareStart } from './start.ts'
+import { compareWorker } from './worker.ts'
 
 const compare = {
   edge: compareEdge,
@@ -18,6 +20,8 @@ const compare = {
   spool: compareSpool,
   worker: compareWorker,
   gate: compareGate,
+  backlog: compareBacklog,
+  start: compareStart,
   codec: compareCodec,
 }
 const options = readOrExit()

@@ -4,6 +4,7 @@ import { loadConfig } from '../../src/config.ts'
 import { defineWorker } from '../../src/index.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { type OwnQueue, ownQueues } from './own-queues.ts'
+import { tally } from './tally.ts'
 
 /** The product as it runs in the role worker: schema, decisions, metrics, and a log line for each attempt. */
 
@@ -17,12 +18,12 @@ const {
   env: Record<string, string>
 }
 const queue = ownQueues[kind]
-let handled = 0
+const count = tally()
 
 const worker = defineWorker(
   queue,
-  async () => {
-    handled += 1
+  async ({ payload }) => {
+    count(payload)
     return { ok: true }
   },
   { concurrency },
@@ -31,10 +32,4 @@ const config = loadConfig({ ...env, ROLES: 'worker', LOG_LEVEL: 'info', LOG_FORM
 const definitions = { queues: [queue, quarantine], workers: [worker], ignored: [] }
 await startApp({ config, definitions, log: createLogger(config) })
 
-process.on('message', () => {
-  process.send?.(handled)
-  handled = 0
-})
-process.on('SIGTERM', () => process.exit(0))
-process.on('disconnect', () => process.exit(0))
 process.send?.('ready')

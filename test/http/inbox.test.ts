@@ -97,6 +97,26 @@ describe('the inbox', () => {
     expect((await ask('inbox?nonsense=1')).status).toBe(400)
   })
 
+  it('has every event of a crowd once, in their order, across pages, with its own payload', async () => {
+    const team = freshId('T')
+    const ids = Array.from({ length: 150 }, () => freshId())
+    const answers = await Promise.all(ids.map((id) => post(app.url, ofType('message', id, team))))
+    expect(answers.map(({ status }) => status)).toEqual(ids.map(() => 200))
+    // Fewer entries than events: those that were stored together are entered together.
+    expect(await redis.client.xlen(`${app.prefix}:inbox`)).toBeLessThan(100)
+    const found: string[] = []
+    let next: string | null = ''
+    while (next !== null) {
+      const page = await list({ tenant: team, limit: '7', ...(next === '' ? {} : { cursor: next }) })
+      found.push(...page.events.map(({ event }) => event))
+      next = page.next
+    }
+    expect(found).toHaveLength(ids.length)
+    expect(new Set(found)).toEqual(new Set(ids))
+    for (const id of [found[0], found[70], found[149]])
+      expect((await ask<{ payload: { event_id: string } }>(`inbox/${id}`)).body.payload.event_id).toBe(id)
+  })
+
   it('shows one event with its payload', async () => {
     const { id } = await send()
     expect((await ask<{ payload: { event_id: string } }>(`inbox/${id}`)).body.payload.event_id).toBe(id)

@@ -3,7 +3,14 @@ import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineQueue } from '../../src/define/queue.ts'
-import { addArguments, addKeys, addScript, addScriptSha, optionsWriter } from '../../src/jobs/add-script.ts'
+import {
+  addArguments,
+  addKeys,
+  addScript,
+  addScriptSha,
+  callArguments,
+  optionsWriter,
+} from '../../src/jobs/add-script.ts'
 import { bullJobOptions } from '../../src/jobs/bull.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -49,14 +56,13 @@ type Added = {
   dedupe?: { id: string; ttl: number }
   meta?: object
   at?: number
-  alias?: string
 }
 
 /** As the producer calls it. */
 function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.client): Promise<unknown> {
   const keys = addKeys(prefix, name)
   const writeOptions = optionsWriter(bullJobOptions(queue))
-  const args = jobs.flatMap(({ id, name: title = name, data = {}, dedupe, meta = {}, at = Date.now(), alias }) =>
+  const args = jobs.map(({ id, name: title = name, data = {}, dedupe, meta = {}, at = Date.now() }) =>
     addArguments({
       id,
       name: title,
@@ -64,10 +70,9 @@ function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.c
       json: JSON.stringify(data),
       options: writeOptions({ ...(dedupe ? { de: dedupe } : {}), meta }),
       dedupe,
-      extras: { alias, aliasMs: 30_000 },
     }),
   )
-  return client.eval(addScript, keys.length, ...keys, `${prefix}:${name}:`, '', 0, ...args)
+  return client.eval(addScript, keys.length, ...keys, ...callArguments(`${prefix}:${name}:`, '', args))
 }
 
 async function addTheirs(bull: BullQueue, { id, name: title = name, data = {}, dedupe, meta = {}, at }: Added) {
@@ -194,18 +199,6 @@ describe('the add script', () => {
     await redis.client.del(`${prefix}:${name}:j1`)
     expect(await addOurs(prefix, [{ id: 'j2', dedupe }])).toEqual(['j1'])
     expect(await bull.getJob('j2')).toBeUndefined()
-  })
-
-  it('keeps a second id for what it stored only, for its own time', async () => {
-    const { prefix } = await bullQueue()
-    const add = (id: string, first: string, alias: string) =>
-      addOurs(prefix, [{ id, dedupe: { id: first, ttl: 60_000 }, alias }])
-    expect(await add('j1', 'Ev1', 'same-1')).toEqual(['j1'])
-    expect(await add('j2', 'Ev2', 'same-1')).toEqual(['j1'])
-    expect(await redis.client.exists(`${prefix}:${name}:de:Ev2`)).toBe(0)
-    expect(await add('j3', 'Ev1', 'same-3')).toEqual(['j1'])
-    expect(await redis.client.exists(`${prefix}:${name}:de:same-3`)).toBe(0)
-    expect(await redis.client.pttl(`${prefix}:${name}:de:same-1`)).toBeLessThanOrEqual(30_000)
   })
 
   it('is known to the server by the sum of its text', async () => {

@@ -51,6 +51,26 @@ it.each([
   expect((await redis.client.xrevrange(inbox.key, '+', '-', 'COUNT', 1))[0]?.[0]).toBe(last)
 })
 
+it.each([
+  [500, 40_000],
+  [40_000, 500],
+])('keeps to its bytes when entries of %i bytes are followed by some of %i', async (first, then) => {
+  for (const bytes of [first, then]) for (let n = 0; n < (1.8 * mb) / bytes; n += 1) void add(bytes)
+  const last = await add(then)
+  await inbox.trim()
+  const left = Number(await redis.client.memory('USAGE', inbox.key, 'SAMPLES', 0))
+  expect(left).toBeLessThan(2.1 * mb)
+  expect(left).toBeGreaterThan(1.5 * mb)
+  expect((await redis.client.xrevrange(inbox.key, '+', '-', 'COUNT', 1))[0]?.[0]).toBe(last)
+})
+
+it('does not wait for its next round in a flood', async () => {
+  for (let n = 0; n < 30; n += 1) await add(100_000)
+  for (let n = 0; n < 4; n += 1) inbox.entry(eventOf(100_000), entry, 1)
+  await inbox.stop()
+  expect(await used()).toBeLessThan(2.5 * mb)
+})
+
 it('gives up what is over age', async () => {
   const now = Date.now()
   await add(10, `${now - 2 * 3_600_000}-0`)
