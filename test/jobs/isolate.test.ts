@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AnyQueue } from '../../src/define/queue.ts'
 import { describeJob } from '../../src/jobs/inspect.ts'
-import { startTestApp, type TestApp } from '../harness/app.ts'
+import { adminKey, startTestApp, type TestApp } from '../harness/app.ts'
 import { startMillrace } from '../harness/process.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { makeTree, type Tree } from '../harness/tree.ts'
@@ -165,6 +165,20 @@ describe('the process', () => {
     expect(late).toBeLessThan(2_000)
     expect(late).toBeGreaterThan(-5)
   })
+})
+
+it('is killed when its job is cancelled, and another takes its place', async () => {
+  await run('what') // so that a process is there, and spins at once
+  const { id } = await app.enqueue(queues.work as AnyQueue, { do: 'spin' })
+  const at = `${app.prefix}:work`
+  await until(async () => (await redis.client.lrange(`${at}:active`, 0, -1)).includes(id), 'it is in hand')
+  const answer = await fetch(`${app.url}/api/queues/work/jobs/${id}/cancel`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${adminKey}` },
+  })
+  expect(answer.ok).toBe(true)
+  await until(() => redis.client.zscore(`${at}:failed`, id), 'it is dead', 5_000)
+  expect(await run('what')).toMatchObject({ state: 'completed' })
 })
 
 describe('with its parent', () => {
