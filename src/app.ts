@@ -1,6 +1,6 @@
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
-import { settingsOf, withoutWorker, workersOf } from './app/workers.ts'
+import { isolateOf, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
 import { apiRoutes } from './http/api.ts'
@@ -55,6 +55,8 @@ export type AppOptions = {
   readonly onProgress?: (detail: string) => void
   /** The compiled keeper of the managed stores, where it is not beside the running code. */
   readonly keeperFile?: string
+  /** The compiled entry of isolated workers' processes, where it is not beside the running code. */
+  readonly isolateEntry?: string | undefined
   readonly now?: () => number
 }
 
@@ -157,7 +159,14 @@ export async function startApp(options: AppOptions): Promise<App> {
     const runners: Runner[] = []
     if (has('worker')) {
       const consumer = await open(stores.address('queue'), 'consumer')
-      for (const worker of workers)
+      for (const worker of workers) {
+        const isolate = isolateOf(worker, {
+          ...options,
+          ...config,
+          settings: settings.get(worker),
+          entry: options.isolateEntry,
+        })
+        if (isolate) await run(isolate)
         runners.push(
           new Runner({
             worker,
@@ -167,14 +176,17 @@ export async function startApp(options: AppOptions): Promise<App> {
             metrics,
             enqueue: producer.enqueueFromWorker,
             settings: settings.get(worker),
+            isolate,
             holdBack: (job, until, key = metaOf(job).limit) =>
               key === undefined ? Promise.resolve() : gate.holdBack(worker.queue, key, until),
           }),
         )
-      const byQueue = new Map(runners.map((runner, i) => [workers[i]?.queue.name ?? '', runner]))
+      }
+      const byQueue = new Map(runners.map((runner) => [runner.queue, runner]))
       const subscriber = await open(stores.address('queue'), 'consumer')
       await run(new Cancellations({ subscriber, redis: reader, prefix: config.keyPrefix, runners: byQueue, log }))
       await run(group('workers', runners))
+      await watchOver(run, { runners, redis: consumer, bull, log, metrics })
     }
     if (has('scheduler')) await run(new Janitor({ queues, bull, log }))
     const blocking = () => connect(stores.address('queue'), 'consumer', { onError: logConnection(log, 'waits') })

@@ -9,6 +9,8 @@ import { MillraceError, messageOf } from './errors.ts'
 export type Definitions = {
   readonly queues: readonly AnyQueue[]
   readonly workers: readonly AnyWorker[]
+  /** The file of a queue's worker, for a process that loads it by itself. Needed where a worker is isolated. */
+  readonly workerFile?: (queue: string) => string
   /** What was left aside, one line each. */
   readonly ignored: readonly string[]
 }
@@ -55,7 +57,16 @@ export async function loadDefinitions(folders: { queues: string; workers: string
   if (queues.length === 0 && mistakes.length === 0)
     mistakes.push(`there is no queue in ${folders.queues}; add one (README, "Your own queue")`)
   if (mistakes.length > 0) throw new MillraceError('invalid-definition', mistakes.join('\n'))
-  return { queues, workers, ignored }
+  return { queues, workers, ignored, workerFile: (queue) => join(folders.workers, `${queue}${extension}`) }
+}
+
+/** One worker by itself. Throws `invalid-definition`. */
+export async function loadWorker(path: string): Promise<AnyWorker> {
+  const mistakes: string[] = []
+  const worker = await importDefault({ path, name: '', shown: path }, mistakes)
+  if (mistakes.length > 0) throw new MillraceError('invalid-definition', mistakes.join('\n'))
+  if (isKind<AnyWorker>(worker, 'worker')) return worker
+  throw new MillraceError('invalid-definition', `${path} has no default export made by defineWorker()`)
 }
 
 type DefinitionFile = {

@@ -1,8 +1,16 @@
+import type { Redis } from 'ioredis'
 import type { Config } from '../config.ts'
 import { validate } from '../define/schema.ts'
 import type { AnyWorker } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
+import { type BullQueue, waitingIn } from '../jobs/bull.ts'
+import { Isolate, isolatedEnv } from '../jobs/isolate.ts'
+import type { Runner } from '../jobs/runner.ts'
+import { Strays } from '../jobs/strays.ts'
+import { Watchdog } from '../jobs/watchdog.ts'
 import type { Definitions } from '../load.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 
 /** The workers this process is to run. Throws `invalid-setting` for a name that there is not. */
 export function workersOf(config: Config, definitions: Definitions): readonly AnyWorker[] {
@@ -47,6 +55,48 @@ export async function settingsOf(
     throw new MillraceError('invalid-setting', lines.join('\n'))
   }
   return settings
+}
+
+/** The child processes of a worker that is to have some. */
+export function isolateOf(
+  worker: AnyWorker,
+  {
+    settings,
+    env,
+    definitions: { queues, workerFile },
+    entry,
+  }: { settings: unknown; env: Config['env']; definitions: Definitions; entry: string | undefined },
+): Isolate | undefined {
+  if (!worker.isolate) return undefined
+  if (!workerFile) throw new MillraceError('invalid-definition', `where is the file of worker ${worker.queue.name}?`)
+  return new Isolate({
+    worker,
+    file: workerFile(worker.queue.name),
+    env: isolatedEnv(worker, settings, env),
+    queues,
+    entry,
+  })
+}
+
+/** Sees to it that the runners go on. */
+export async function watchOver(
+  run: (service: Strays | Watchdog) => Promise<unknown>,
+  {
+    runners,
+    redis,
+    bull,
+    log,
+    metrics,
+  }: {
+    runners: readonly Runner[]
+    redis: Redis
+    bull: ReadonlyMap<string, BullQueue>
+    log: Logger
+    metrics: Metrics
+  },
+): Promise<void> {
+  await run(new Strays({ runners, redis, log }))
+  await run(new Watchdog({ workers: runners, waiting: waitingIn(bull), log, metrics }))
 }
 
 /** Queues whose jobs would wait for ever, as far as this checkout knows. */

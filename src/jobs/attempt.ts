@@ -11,7 +11,7 @@ export class AttemptAborted extends Error {
 }
 
 /** After its signal a handler has this long to come to an end by itself; then the attempt ends without it. */
-const settleMs = 1_000
+export const settleMs = 1_000
 
 /**
  * One run of a handler, which can be told to stop. The signal is made when the handler first asks for it: most never

@@ -46,6 +46,20 @@ export function openQueues(queues: readonly AnyQueue[], redis: Redis, prefix: st
   )
 }
 
+/** How many jobs of a queue could be taken now: none of one that is paused. */
+export function waitingIn(bull: ReadonlyMap<string, BullQueue>): (queue: string) => Promise<number> {
+  return async (name) => {
+    const queue = bull.get(name)
+    if (!queue) return 0
+    const [isPaused, plain, ranked] = await Promise.all([
+      queue.isPaused(),
+      queue.redis.llen(queue.toKey('wait')),
+      queue.redis.zcard(queue.toKey('prioritized')),
+    ])
+    return isPaused ? 0 : plain + ranked
+  }
+}
+
 /**
  * The queue's retry policy in BullMQ's words and units. It is stored with each job, so that engineers see it and a plain
  * BullMQ worker would honour it; our own runner applies the queue file as it is when the attempt ends. How long finished

@@ -5,7 +5,7 @@ import type { Ended } from '../policy/decide.ts'
 import type { Attempt } from './attempt.ts'
 import { dueAt, metaOf } from './bull.ts'
 import { AttemptContext, type ContextOptions } from './context.ts'
-import { payloadOf } from './payload.ts'
+import { inputOf, payloadOf } from './payload.ts'
 
 /** What becomes known while a handler is called. */
 export type Call = {
@@ -43,7 +43,10 @@ export function callHandler(
       enqueuedAt: new Date(bullJob.repeatJobKey === undefined ? bullJob.timestamp : dueAt(bullJob)),
     }
     call.context = new AttemptContext(attempt, job, options)
-    return worker.handle(job, call.context)
+    const { isolate } = options
+    return isolate
+      ? isolate.run({ ...job, payload: inputOf(bullJob, worker.queue) }, call.context)
+      : worker.handle(job, call.context)
   }
   return payload instanceof Promise ? payload.then(run, refuse) : run(payload)
 }

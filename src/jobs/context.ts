@@ -3,12 +3,15 @@ import type { ChainEnqueue, Context, Enqueue, Job } from '../define/worker.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Attempt } from './attempt.ts'
 import { Chain } from './chain.ts'
+import type { Isolate } from './isolate.ts'
 
 export type ContextOptions = {
   readonly queue: AnyQueue
   readonly log: Logger
   readonly enqueue: Enqueue
   readonly settings: unknown
+  /** The processes of a worker with `isolate: true`. */
+  readonly isolate?: Isolate | undefined
 }
 
 /** What the handler gets beside its job. Getters, because most handlers use half of it. */

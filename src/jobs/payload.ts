@@ -8,10 +8,14 @@ import { decode } from './codec.ts'
 
 /** The stored payload as the handler gets it. Throws, or rejects, for one that will never do. */
 export function payloadOf(bullJob: BullJob, queue: AnyQueue): unknown | Promise<unknown> {
+  return validate(queue.payload, inputOf(bullJob, queue), `stored payload of job ${bullJob.id}`)
+}
+
+/** The stored payload in its current version, as the queue's schema is given it. */
+export function inputOf(bullJob: BullJob, queue: AnyQueue): unknown {
   const stored = decode(bullJob.data)
   const { v = 1 } = metaOf(bullJob)
-  const payload = v === queue.version.current ? stored : migrated(stored, v, queue)
-  return validate(queue.payload, payload, `stored payload of job ${bullJob.id}`)
+  return v === queue.version.current ? stored : migrated(stored, v, queue)
 }
 
 function migrated(stored: unknown, from: number, queue: AnyQueue): unknown {

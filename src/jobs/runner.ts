@@ -1,4 +1,4 @@
-import { type BackoffOptions, type Job as BullJob, Worker as BullWorker, DelayedError, WaitingError } from 'bullmq'
+import { type BackoffOptions, type Job as BullJob, DelayedError, WaitingError } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { AnyWorker, Enqueue } from '../define/worker.ts'
 import type { Logger } from '../observe/log.ts'
@@ -11,28 +11,21 @@ import { Breaker } from './breaker.ts'
 import { bullKeep, keepAll } from './bull.ts'
 import { prepareScripts } from './bull-scripts.ts'
 import { type Call, callHandler, endedByAbort, endedByThrow } from './call.ts'
+import { type Consumer, openConsumer } from './consumer.ts'
+import { Consumers } from './consumers.ts'
 import type { ContextOptions } from './context.ts'
 import { dropped, endedBy, errorOf, failedOf, isDecision, storable } from './ended.ts'
 import { Intake } from './intake.ts'
+import type { Isolate } from './isolate.ts'
 import { untilPointless } from './patience.ts'
 import { expiry, newerVersion } from './payload.ts'
-import { maxStalls, namePoison } from './poison.ts'
+import { namePoison } from './poison.ts'
 import { Report } from './report.ts'
 import { noteRun } from './schedules.ts'
 import { Tidying } from './tidying.ts'
 import { Notes, readWhy, wasStarted, whyField, whyOf } from './why.ts'
-import { workerName } from './worker-name.ts'
 
-/*
- * The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury.
- *
- * BullMQ's own times. A lock is renewed at half of lockMs; a worker that dies loses its jobs to the others after at most
- * lockMs + stalledCheckMs. Longer than a restart of the store, or jobs in hand would run twice after one.
- */
-const lockMs = 30_000
-const stalledCheckMs = 5_000
-/** A store that refuses writes is asked again after this. BullMQ would ask without any pause: 9,000 errors a second. */
-const refusedPauseMs = 2_000
+/* The life of an attempt: take (BullMQ) → check the payload → handle → decide → complete, retry, postpone or bury. */
 
 export type RunnerOptions = {
   readonly worker: AnyWorker
@@ -42,6 +35,8 @@ export type RunnerOptions = {
   readonly metrics: Metrics
   readonly enqueue: Enqueue
   readonly settings: unknown
+  /** The processes of a worker with `isolate: true`. */
+  readonly isolate?: Isolate | undefined
   readonly random?: () => number
   /** Told when a handler threw RateLimited, so that others with the same key wait as well. Without it only the job itself does. */
   readonly holdBack?: (bullJob: BullJob, untilMs: number, key: string | undefined) => Promise<void>
@@ -50,6 +45,7 @@ export type RunnerOptions = {
 /** Works on one queue in this process. */
 export class Runner {
   readonly name: string
+  readonly queue: string
   readonly #options: RunnerOptions
   readonly #log: Logger
   readonly #inHand = new Map<string, Attempt>()
@@ -62,7 +58,10 @@ export class Runner {
   readonly #contextOptions: ContextOptions
   /** More than any error may have: which one it is, and what holds for it, decide() says. */
   readonly #attempts: number
-  #bull: BullWorker | undefined
+  /** The one that fetches, and those that the watchdog gave up. */
+  readonly consumers = new Consumers()
+  /** What the watchdog said, until the new one has fetched. */
+  #stuck: string | undefined
   #intake: Intake | undefined
   #notes: Notes | undefined
   #breaker: Breaker | undefined
@@ -71,37 +70,32 @@ export class Runner {
 
   constructor(options: RunnerOptions) {
     this.#options = options
-    this.name = `worker ${options.worker.queue.name}`
-    this.#log = options.log.child({ queue: options.worker.queue.name })
-    const { settings, enqueue, worker, metrics } = options
-    this.#report = new Report(worker.queue.name, this.#log, metrics)
-    this.#contextOptions = { queue: worker.queue, log: this.#log, enqueue, settings }
+    const { settings, enqueue, worker, metrics, isolate } = options
+    this.queue = worker.queue.name
+    this.name = `worker ${this.queue}`
+    this.#log = options.log.child({ queue: this.queue })
+    this.#report = new Report(this.queue, this.#log, metrics)
+    this.#contextOptions = { queue: worker.queue, log: this.#log, enqueue, settings, isolate }
     this.#attempts = mostAttempts(worker.queue.retry)
     this.#tidying = new Tidying(bullKeep(worker.queue.keep.completed))
   }
 
   async start(): Promise<void> {
-    const { worker, redis, prefix } = this.#options
     prepareScripts()
     namePoison()
-    // Two plain parameters: with a third BullMQ would make an AbortController for each job, asked for or not.
-    const bull = new BullWorker(worker.queue.name, (job, token) => this.#process(job, token ?? ''), {
-      connection: redis,
-      prefix,
-      concurrency: worker.concurrency,
-      name: workerName(worker.concurrency),
-      lockDuration: lockMs,
-      stalledInterval: stalledCheckMs,
-      maxStalledCount: maxStalls,
-      runRetryDelay: 1_000,
-      settings: { backoffStrategy: (_made, _type, _error, job) => this.#backoff(job as BullJob | undefined) },
-      autorun: false,
-    })
-    this.#bull = bull
+    const bull = this.consumers.add(this.#open())
+    const { breaker: policy } = this.#options.worker.queue
     this.#intake = new Intake(bull)
-    this.#notes = new Notes(bull, redis)
-    const { breaker: policy } = worker.queue
     if (policy) this.#breaker = new Breaker({ ...this.#options, policy, intake: this.#intake, log: this.#log })
+    await this.#run(bull)
+  }
+
+  #open(): Consumer {
+    const bull = openConsumer(this.#options, {
+      process: (job, token) => this.#process(job, token),
+      backoff: (job) => this.#backoff(job),
+    })
+    this.#notes = new Notes(bull, this.#options.redis)
     bull.on('error', (error) => this.#onError(error))
     // Losing the lock means that somebody else may have the job by now; BullMQ itself only tells.
     bull.on('lockRenewalFailed', (ids) => {
@@ -112,6 +106,10 @@ export class Runner {
     })
     bull.on('stalled', (id) => this.#log.warn({ job: id }, 'taken back from a worker that died'))
     bull.on('failed', (job) => job?.deferredFailure && this.#report.poison(job))
+    return bull
+  }
+
+  async #run(bull: Consumer): Promise<void> {
     await bull.waitUntilReady()
     bull.run().catch((error) => this.#onError(error))
   }
@@ -119,7 +117,7 @@ export class Runner {
   /** Takes no more jobs, from this moment on. Shortly before the deadline those in hand are told to stop and go back. */
   quiet(deadline: number): void {
     if (this.#closing || !this.#bull) return
-    this.#closing = this.#bull.close()
+    this.#closing = this.consumers.close()
     // Half of a short grace, a couple of seconds of a long one: time to settle and to put the jobs back.
     const left = deadline - Date.now()
     this.#interruptTimer = setTimeout(() => this.#interrupt(), Math.max(0, left - Math.min(2_500, left / 2)))
@@ -140,6 +138,21 @@ export class Runner {
     this.#breaker?.stop()
   }
 
+  get #bull(): Consumer | undefined {
+    return this.consumers.current
+  }
+
+  /** A new consumer on a fresh blocking connection. What the old one has in hand it finishes. */
+  async restart(why: string): Promise<void> {
+    if (!this.#bull || this.#closing) return
+    this.#stuck = why
+    await this.consumers.retire()
+    if (this.#closing !== undefined) return
+    const bull = this.consumers.add(this.#open())
+    this.#intake?.moveTo(bull)
+    await this.#run(bull)
+  }
+
   /** The ids of the jobs in hand. */
   inHand(): string[] {
     return [...this.#inHand.keys()]
@@ -156,6 +169,7 @@ export class Runner {
   health(): { ok: boolean; detail: string } {
     const running = this.#bull?.isRunning() === true && !this.#bull.closing
     const connected = this.#options.redis.status === 'ready'
+    if (this.#stuck !== undefined && this.#bull?.fetches === 0) return { ok: false, detail: this.#stuck }
     if (!connected) return { ok: false, detail: 'not connected to the queue store' }
     if (this.#intake?.isHeld('refused')) return { ok: false, detail: 'the queue store refuses writes; trying again' }
     if (this.#intake?.isHeld('breaker')) return { ok: true, detail: 'breaker open: too many attempts fail' }
@@ -281,15 +295,8 @@ export class Runner {
   }
 
   #onError(error: Error): void {
-    if (/\b(OOM|MISCONF|NOREPLICAS|READONLY|NOPERM)\b/.test(error.message)) return void this.#backOff(error)
+    if (/\b(OOM|MISCONF|NOREPLICAS|READONLY|NOPERM)\b/.test(error.message))
+      return void this.#intake?.restAfter(error, this.#log)
     this.#log.error({ err: error }, 'worker error')
-  }
-
-  async #backOff(error: Error): Promise<void> {
-    const intake = this.#intake
-    if (!intake || intake.isHeld('refused') || this.#bull?.closing) return
-    this.#log.error({ err: error }, `the queue store refuses writes; fetching again in ${refusedPauseMs} ms`)
-    await intake.hold('refused')
-    setTimeout(() => intake.release('refused'), refusedPauseMs).unref()
   }
 }

@@ -54,6 +54,12 @@ export function createMetrics() {
       labelNames: ['queue', 'outcome'] as const,
       registers,
     }),
+    workerRestarts: new Counter({
+      name: 'millrace_worker_restarts_total',
+      help: 'Consumers that had stopped fetching while jobs waited, and were started anew',
+      labelNames: ['queue'] as const,
+      registers,
+    }),
     jobWait: new Histogram({
       name: 'millrace_job_wait_seconds',
       help: 'From enqueued to the start of the first attempt',

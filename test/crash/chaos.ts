@@ -3,17 +3,19 @@ import { dirname } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
 import { runFault } from './fault.ts'
 import { type Fault, type FaultName, faults } from './faults.ts'
+import { isGoodKills, killsLine, runKills } from './kills.ts'
 import { type Options, readOptions, usage } from './options.ts'
 import { isGood, lineOf, type Round, table } from './report.ts'
-import type { Rig } from './rig.ts'
 import { runSoak } from './soak.ts'
 
 /* npm run chaos: real faults under load, and what was acknowledged, found, lost, run twice. */
 
 const options = readOrExit()
-let rig: Promise<Rig> | undefined
+/** All that runs, whatever it is. */
+type Started = { end(): Promise<void> }
+let rig: Promise<Started> | undefined
 let isInterrupted = false
-const onStart = (starting: Promise<Rig>) => {
+const onStart = (starting: Promise<Started>) => {
   rig = starting
 }
 for (const [signal, code] of [
@@ -30,6 +32,13 @@ if (options.soakMs !== undefined) {
   const soak = await runSoak({ ms: options.soakMs, rate: options.rate, say: console.log, onStart })
   write(options.json, soak)
   process.exit(soak.isGood ? 0 : 1)
+}
+
+if (options.kills !== undefined) {
+  const account = await runKills({ kills: options.kills, say: console.log, onStart })
+  console.log(killsLine(account))
+  write(options.json, account)
+  process.exit(isGoodKills(account) ? 0 : 1)
 }
 
 const rounds: Round[] = []

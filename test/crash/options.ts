@@ -11,6 +11,7 @@ Real faults under load: what was acknowledged, and what became of it.
   --json FILE           all figures
   --soak DURATION       instead: constant load for so long, e.g. 10m, and whether memory grows
   --rate N              events a second of the soak; default 500
+  --kills N             instead: kill -9 of N worker processes, one after the other, of two that work on 200 jobs a second
   --help                this text
 
 Faults:
@@ -24,6 +25,7 @@ export type Options = {
   readonly json: string | undefined
   readonly soakMs: number | undefined
   readonly rate: number
+  readonly kills: number | undefined
 }
 
 /** Throws with what is wrong. Undefined when help was asked for. */
@@ -36,6 +38,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
       json: { type: 'string' },
       soak: { type: 'string' },
       rate: { type: 'string', default: '500' },
+      kills: { type: 'string' },
       help: { type: 'boolean' },
     },
   })
@@ -46,6 +49,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     json: values.json,
     soakMs: values.soak === undefined ? undefined : durationMs(values.soak as Duration, '--soak'),
     rate: whole('rate', values.rate),
+    kills: values.kills === undefined ? undefined : whole('kills', values.kills),
   }
 }
 

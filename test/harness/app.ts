@@ -34,7 +34,14 @@ export async function startTestApp(
     definitions,
     now,
     log,
-  }: { env?: Record<string, string>; definitions?: Definitions; now?: () => number; log?: Logger } = {},
+    isolateEntry,
+  }: {
+    env?: Record<string, string>
+    definitions?: Definitions
+    now?: () => number
+    log?: Logger
+    isolateEntry?: string
+  } = {},
 ): Promise<TestApp> {
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-data-'))
   const prefix = freshId('p')
@@ -52,6 +59,7 @@ export async function startTestApp(
     config,
     definitions: definitions ?? (await loadDefinitions()),
     log: log ?? createLogger(config),
+    isolateEntry,
     ...(now ? { now } : {}),
   })
   return {

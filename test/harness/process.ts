@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { isAbsolute } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { until } from './until.ts'
 
 /** dist/src/<file>, as built by the pre-step of `npm test`; seen from the sources, or from dist itself. */
 export function built(file: string): string {
+  if (isAbsolute(file)) return file
   const base = import.meta.url.endsWith('.ts') ? '../../dist/src/' : '../../src/'
   return fileURLToPath(new URL(base + file, import.meta.url))
 }
@@ -22,8 +24,12 @@ export type MillraceProcess = {
 }
 
 /** A real process, ready. `env` is all it gets beside PATH and HOME. */
-export async function startMillrace(env: Record<string, string>, args: string[] = []): Promise<MillraceProcess> {
-  const started = runMillrace(env, args)
+export async function startMillrace(
+  env: Record<string, string>,
+  args: string[] = [],
+  file?: string,
+): Promise<MillraceProcess> {
+  const started = runMillrace(env, args, file)
   // The log goes to one stream and what is for people to the other: either may come first.
   const isReady = () => {
     const line = /.*"msg":"ready".*/.exec(started.output())?.[0]

@@ -1,0 +1,126 @@
+import { type Job as BullJob, Worker as BullWorker, type WorkerOptions } from 'bullmq'
+import type { Redis } from 'ioredis'
+import type { AnyWorker } from '../define/worker.ts'
+import { maxStalls } from './poison.ts'
+import { workerName } from './worker-name.ts'
+
+/*
+ * BullMQ's own times. A lock is renewed at half of lockMs; a worker that dies loses its jobs to the others after at most
+ * lockMs + stalledCheckMs. Longer than a restart of the store, or jobs in hand would run twice after one.
+ */
+const lockMs = 30_000
+const stalledCheckMs = 5_000
+/** A stuck one is given up after this. */
+const closeMs = 2_000
+const lookMs = 50
+/** The longest that a store which is well takes for a PING, behind whatever else it does. */
+const answerMs = 2_000
+
+/** One for the worker's queue, which does not run yet. */
+export function openConsumer(
+  { worker, redis, prefix }: { readonly worker: AnyWorker; readonly redis: Redis; readonly prefix: string },
+  on: {
+    readonly process: (job: BullJob, token: string) => Promise<unknown>
+    readonly backoff: (job: BullJob | undefined) => number
+  },
+): Consumer {
+  // Two plain parameters: with a third BullMQ would make an AbortController for each job, asked for or not.
+  return new Consumer(worker.queue.name, (job, token) => on.process(job, token ?? ''), {
+    connection: redis,
+    prefix,
+    concurrency: worker.concurrency,
+    name: workerName(worker.concurrency),
+    lockDuration: lockMs,
+    stalledInterval: stalledCheckMs,
+    maxStalledCount: maxStalls,
+    runRetryDelay: 1_000,
+    settings: { backoffStrategy: (_made, _type, _error, job) => on.backoff(job as BullJob | undefined) },
+    autorun: false,
+  })
+}
+
+type ConsumerOptions = WorkerOptions & { readonly connection: Redis }
+
+/**
+ * BullMQ's worker, and what it does not tell: that it fetches, and which jobs are its own. A job is held from the store's
+ * answer that hands it out until BullMQ has stored what became of it; our own bookkeeping covers only the handler's part.
+ */
+export class Consumer extends BullWorker {
+  /** Answers of the store to a fetch so far, those without a job included. */
+  fetches = 0
+  readonly #redis: Redis
+  /** Job → how often, because a job put back can be here again before its last run has ended in all its parts. */
+  readonly #held = new Map<string, number>()
+
+  constructor(name: string, process: (job: BullJob, token?: string) => Promise<unknown>, options: ConsumerOptions) {
+    super(name, process, options)
+    this.#redis = options.connection
+  }
+
+  /**
+   * Closes it as far as that is possible. One that is stuck never says that it is closed: then resolves as soon as it holds no
+   * job any more. It goes on keeping the locks of those it holds.
+   */
+  async retire(): Promise<void> {
+    let isClosed = false
+    const closed = this.close().finally(() => {
+      isClosed = true
+    })
+    const idle = async () => {
+      await pause(closeMs)
+      while (!isClosed && this.#held.size > 0) await pause(lookMs)
+    }
+    await Promise.race([closed, idle()])
+  }
+
+  /** Reconnects when the store does not answer on this connection, which others may share. */
+  async revive(): Promise<void> {
+    const answers = await Promise.race([this.#redis.ping().then(() => true), pause(answerMs)])
+    if (!answers) this.#redis.disconnect(true)
+  }
+
+  holds(id: string): boolean {
+    return this.#held.has(id)
+  }
+
+  /** It has a free slot and a connection, and nobody told it to rest: we by a pause, or the store by a rate limit. */
+  get shouldFetch(): boolean {
+    const { limitUntil = 0 } = this as unknown as { limitUntil?: number }
+    if (this.closing || this.isPaused() || limitUntil > Date.now()) return false
+    return this.#redis.status === 'ready' && this.#held.size < this.concurrency
+  }
+
+  protected override async nextJobFromJobData(
+    ...answer: Parameters<BullWorker['nextJobFromJobData']>
+  ): Promise<BullJob> {
+    this.fetches += 1
+    const [data, id] = answer
+    if (!data || id === undefined) return super.nextJobFromJobData(...answer)
+    this.#take(id)
+    const job = await super.nextJobFromJobData(...answer)
+    if (!job) this.#drop(id)
+    return job
+  }
+
+  override async processJob(...what: Parameters<BullWorker['processJob']>): ReturnType<BullWorker['processJob']> {
+    try {
+      return await super.processJob(...what)
+    } finally {
+      this.#drop(what[0].id ?? '')
+    }
+  }
+
+  #take(id: string): void {
+    this.#held.set(id, (this.#held.get(id) ?? 0) + 1)
+  }
+
+  #drop(id: string): void {
+    const left = (this.#held.get(id) ?? 1) - 1
+    if (left > 0) this.#held.set(id, left)
+    else this.#held.delete(id)
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref())
+}
