@@ -1,6 +1,7 @@
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
-import { isolateOf, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
+import { createLife, group } from './app/life.ts'
+import { createRunners, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
 import { apiRoutes } from './http/api.ts'
@@ -12,14 +13,14 @@ import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
 import { quotaTimeoutMs } from './ingest/quota.ts'
-import { type BullQueue, metaOf, openQueues } from './jobs/bull.ts'
+import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { Cancellations } from './jobs/cancel.ts'
 import { Gate } from './jobs/gate.ts'
 import { createGauges } from './jobs/gauges.ts'
 import { Inbox } from './jobs/inbox.ts'
 import { Janitor } from './jobs/janitor.ts'
 import { Producer } from './jobs/producer.ts'
-import { Runner } from './jobs/runner.ts'
+import type { Runner } from './jobs/runner.ts'
 import { Scheduler } from './jobs/scheduler.ts'
 import { checkSchedules } from './jobs/schedules.ts'
 import { Shedder } from './jobs/shedder.ts'
@@ -37,15 +38,6 @@ import { Stores } from './redis/stores.ts'
  * The map: every service, in the order in which it starts. They stop in reverse, under one deadline. This is the only
  * file that knows them all.
  */
-
-/** Anything with a life. stop() before start(), and twice, is fine. `deadline` is in milliseconds since the epoch. */
-export type Service = {
-  readonly name: string
-  start?(): Promise<void>
-  /** Take nothing new. Called on all before the first is stopped. */
-  quiet?(deadline: number): void
-  stop(deadline: number): Promise<void>
-}
 
 export type AppOptions = {
   readonly config: Config
@@ -76,18 +68,7 @@ export type App = {
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log } = options
   const { queues } = options.definitions
-  const started: Service[] = []
-  const run = async <S extends Service>(service: S): Promise<S> => {
-    // Registered first: a start that fails half-way has something to stop.
-    started.push(service)
-    await service.start?.()
-    return service
-  }
-  let stopping: Promise<void> | undefined
-  const stop = (deadline: number): Promise<void> => {
-    stopping ??= stopAll(started, deadline, log)
-    return stopping
-  }
+  const { run, stop, isStopping } = createLife(log)
 
   try {
     const has = (role: Config['roles'][number]) => config.roles.includes(role)
@@ -159,29 +140,17 @@ export async function startApp(options: AppOptions): Promise<App> {
     const runners: Runner[] = []
     if (has('worker')) {
       const consumer = await open(stores.address('queue'), 'consumer')
-      for (const worker of workers) {
-        const isolate = isolateOf(worker, {
+      runners.push(
+        ...(await createRunners(run, {
           ...options,
-          ...config,
-          settings: settings.get(worker),
-          entry: options.isolateEntry,
-        })
-        if (isolate) await run(isolate)
-        runners.push(
-          new Runner({
-            worker,
-            redis: consumer,
-            prefix: config.keyPrefix,
-            log,
-            metrics,
-            enqueue: producer.enqueueFromWorker,
-            settings: settings.get(worker),
-            isolate,
-            holdBack: (job, until, key = metaOf(job).limit) =>
-              key === undefined ? Promise.resolve() : gate.holdBack(worker.queue, key, until),
-          }),
-        )
-      }
+          workers,
+          settings,
+          redis: consumer,
+          metrics,
+          enqueue: producer.enqueueFromWorker,
+          gate,
+        })),
+      )
       const byQueue = new Map(runners.map((runner) => [runner.queue, runner]))
       const subscriber = await open(stores.address('queue'), 'consumer')
       await run(new Cancellations({ subscriber, redis: reader, prefix: config.keyPrefix, runners: byQueue, log }))
@@ -202,7 +171,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         runners,
         spool: edge?.spool.stats(),
         sources: edge?.sources.trouble,
-        stopping: stopping !== undefined,
+        stopping: isStopping(),
       })
     const gauges = createGauges(bull, metrics)
     const refresh = () => {
@@ -266,30 +235,6 @@ export async function startApp(options: AppOptions): Promise<App> {
   } catch (error) {
     await stop(Date.now() + 5_000)
     throw error
-  }
-}
-
-/** Services that start and stop together. */
-function group(name: string, services: readonly Service[]): Service {
-  return {
-    name,
-    start: async () => void (await Promise.all(services.map((service) => service.start?.()))),
-    quiet: (deadline) => {
-      for (const service of services) service.quiet?.(deadline)
-    },
-    stop: async (deadline) => void (await Promise.all(services.map((service) => service.stop(deadline)))),
-  }
-}
-
-async function stopAll(services: readonly Service[], deadline: number, log: Logger): Promise<void> {
-  for (const service of services) service.quiet?.(deadline)
-  for (const service of [...services].reverse()) {
-    try {
-      await service.stop(deadline)
-    } catch (error) {
-      // The others must be stopped all the same.
-      log.error({ err: error, service: service.name }, 'did not stop cleanly')
-    }
   }
 }
 

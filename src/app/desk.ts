@@ -1,15 +1,15 @@
 import type { Redis } from 'ioredis'
-import type { Service } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { createDesk, type Desk } from '../jobs/desk.ts'
 import { Redriver } from '../jobs/redriver.ts'
 import { createWaitFor, type WaitFor, Waits } from '../jobs/wait-for.ts'
 import type { Logger } from '../observe/log.ts'
+import type { Run } from './life.ts'
 
 /** What engineers do, and those who wait for a job: in processes that serve http, and for `waitFor` in every other. */
 export async function startDesk(
-  run: <S extends Service>(service: S) => Promise<S>,
+  run: Run,
   {
     config,
     bull,

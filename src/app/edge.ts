@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
-import type { Service } from '../app.ts'
 import type { Config, SourceConfig } from '../config.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { createHooks } from '../http/hooks.ts'
@@ -14,6 +13,7 @@ import { Sources } from '../ingest/sources.ts'
 import { Spool } from '../ingest/spool.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { Run } from './life.ts'
 
 export type Edge = {
   readonly hooks: Hooks
@@ -24,7 +24,7 @@ export type Edge = {
 
 /** Everything behind /hooks, and the delivery that replays use too. */
 export async function startEdge(
-  run: <S extends Service>(service: S) => Promise<S>,
+  run: Run,
   {
     config,
     sources: configs,

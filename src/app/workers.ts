@@ -1,16 +1,18 @@
 import type { Redis } from 'ioredis'
 import type { Config } from '../config.ts'
 import { validate } from '../define/schema.ts'
-import type { AnyWorker } from '../define/worker.ts'
+import type { AnyWorker, Enqueue } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
-import { type BullQueue, waitingIn } from '../jobs/bull.ts'
+import { type BullQueue, metaOf, waitingIn } from '../jobs/bull.ts'
+import type { Gate } from '../jobs/gate.ts'
 import { Isolate, isolatedEnv } from '../jobs/isolate.ts'
-import type { Runner } from '../jobs/runner.ts'
+import { Runner } from '../jobs/runner.ts'
 import { Strays } from '../jobs/strays.ts'
 import { Watchdog } from '../jobs/watchdog.ts'
 import type { Definitions } from '../load.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { Run } from './life.ts'
 
 /** The workers this process is to run. Throws `invalid-setting` for a name that there is not. */
 export function workersOf(config: Config, definitions: Definitions): readonly AnyWorker[] {
@@ -57,8 +59,58 @@ export async function settingsOf(
   return settings
 }
 
+/** One for each worker, not started yet; the processes of isolated ones are. */
+export async function createRunners(
+  run: Run,
+  {
+    config,
+    definitions,
+    workers,
+    settings,
+    isolateEntry,
+    redis,
+    log,
+    metrics,
+    enqueue,
+    gate,
+  }: {
+    config: Config
+    definitions: Definitions
+    workers: readonly AnyWorker[]
+    settings: ReadonlyMap<AnyWorker, unknown>
+    isolateEntry?: string | undefined
+    redis: Redis
+    log: Logger
+    metrics: Metrics
+    enqueue: Enqueue
+    gate: Gate
+  },
+): Promise<Runner[]> {
+  const runners: Runner[] = []
+  for (const worker of workers) {
+    const own = settings.get(worker)
+    const isolate = isolateOf(worker, { settings: own, env: config.env, definitions, entry: isolateEntry })
+    if (isolate) await run(isolate)
+    runners.push(
+      new Runner({
+        worker,
+        redis,
+        prefix: config.keyPrefix,
+        log,
+        metrics,
+        enqueue,
+        settings: own,
+        isolate,
+        holdBack: (job, until, key = metaOf(job).limit) =>
+          key === undefined ? Promise.resolve() : gate.holdBack(worker.queue, key, until),
+      }),
+    )
+  }
+  return runners
+}
+
 /** The child processes of a worker that is to have some. */
-export function isolateOf(
+function isolateOf(
   worker: AnyWorker,
   {
     settings,
@@ -80,7 +132,7 @@ export function isolateOf(
 
 /** Sees to it that the runners go on. */
 export async function watchOver(
-  run: (service: Strays | Watchdog) => Promise<unknown>,
+  run: Run,
   {
     runners,
     redis,

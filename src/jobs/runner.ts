@@ -6,7 +6,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { backoffMs } from '../policy/backoff.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { mostAttempts } from '../policy/retry-for.ts'
-import { Attempt, AttemptAborted } from './attempt.ts'
+import { Attempt } from './attempt.ts'
 import { Breaker } from './breaker.ts'
 import { bullKeep, keepAll } from './bull.ts'
 import { prepareScripts } from './bull-scripts.ts'
@@ -15,6 +15,7 @@ import { type Consumer, openConsumer } from './consumer.ts'
 import { Consumers } from './consumers.ts'
 import type { ContextOptions } from './context.ts'
 import { dropped, endedBy, errorOf, failedOf, isDecision, storable } from './ended.ts'
+import { InHand } from './in-hand.ts'
 import { Intake } from './intake.ts'
 import type { Isolate } from './isolate.ts'
 import { untilPointless } from './patience.ts'
@@ -48,7 +49,7 @@ export class Runner {
   readonly queue: string
   readonly #options: RunnerOptions
   readonly #log: Logger
-  readonly #inHand = new Map<string, Attempt>()
+  readonly #inHand: InHand
   /** What decide() said of a failed attempt, until BullMQ asks for the backoff. */
   readonly #decisions = new WeakMap<BullJob, Decision>()
   /** The queue's policy in BullMQ's words; the same objects for all jobs, which nobody changes. */
@@ -74,6 +75,7 @@ export class Runner {
     this.queue = worker.queue.name
     this.name = `worker ${this.queue}`
     this.#log = options.log.child({ queue: this.queue })
+    this.#inHand = new InHand(this.#log)
     this.#report = new Report(this.queue, this.#log, metrics)
     this.#contextOptions = { queue: worker.queue, log: this.#log, enqueue, settings, isolate }
     this.#attempts = mostAttempts(worker.queue.retry)
@@ -97,13 +99,7 @@ export class Runner {
     })
     this.#notes = new Notes(bull, this.#options.redis)
     bull.on('error', (error) => this.#onError(error))
-    // Losing the lock means that somebody else may have the job by now; BullMQ itself only tells.
-    bull.on('lockRenewalFailed', (ids) => {
-      for (const id of ids)
-        this.#inHand
-          .get(id)
-          ?.abort(new AttemptAborted('lock-lost', 'the lock was lost; another worker may have the job'))
-    })
+    bull.on('lockRenewalFailed', (ids) => this.#inHand.locksLost(ids))
     bull.on('stalled', (id) => this.#log.warn({ job: id }, 'taken back from a worker that died'))
     bull.on('failed', (job) => job?.deferredFailure && this.#report.poison(job))
     return bull
@@ -120,7 +116,7 @@ export class Runner {
     this.#closing = this.consumers.close()
     // Half of a short grace, a couple of seconds of a long one: time to settle and to put the jobs back.
     const left = deadline - Date.now()
-    this.#interruptTimer = setTimeout(() => this.#interrupt(), Math.max(0, left - Math.min(2_500, left / 2)))
+    this.#interruptTimer = setTimeout(() => this.#inHand.interrupt(), Math.max(0, left - Math.min(2_500, left / 2)))
   }
 
   /** Waits for the jobs in hand. */
@@ -155,14 +151,12 @@ export class Runner {
 
   /** The ids of the jobs in hand. */
   inHand(): string[] {
-    return [...this.#inHand.keys()]
+    return this.#inHand.ids
   }
 
   /** Tells the attempt in hand to stop and sends the job to the dead letters. False when it is not in hand here. */
   cancel(id: string, reason: string): boolean {
-    const attempt = this.#inHand.get(id)
-    attempt?.abort(new AttemptAborted('cancelled', reason))
-    return attempt !== undefined
+    return this.#inHand.cancel(id, reason)
   }
 
   /** Whether jobs of this queue are being fetched: what BullMQ's isRunning() does not know of a lost connection. */
@@ -176,20 +170,13 @@ export class Runner {
     return running ? { ok: true, detail: `${this.#inHand.size} in hand` } : { ok: false, detail: 'not running' }
   }
 
-  #interrupt(): void {
-    for (const [id, attempt] of this.#inHand) {
-      this.#log.warn({ job: id }, 'interrupted by shutdown; it goes back without using up an attempt')
-      attempt.abort(new AttemptAborted('shutdown', 'shutting down'))
-    }
-  }
-
   async #process(bullJob: BullJob, token: string): Promise<unknown> {
     const { worker } = this.#options
     const queue = worker.queue
     const attempt = new Attempt()
     const id = bullJob.id ?? ''
     const started = performance.now()
-    this.#inHand.set(id, attempt)
+    this.#inHand.add(id, attempt)
     this.#applyPolicy(bullJob)
 
     let ended: Ended | undefined = this.#refusal(bullJob)
