@@ -104,8 +104,11 @@ async function measure(
   const cpu = countCpu({ process: worker.pid, store: store.pid(), helpers: [] })
   const began = performance.now()
   await jobs.queue.resume()
-  const left = async () =>
-    (await client.llen(key('wait'))) + (await client.zcard(key('prioritized'))) + (await client.llen(key('active')))
+  // In one moment: a job that is on its way from one to the other must not be missed.
+  const left = async () => {
+    const counts = await client.multi().llen(key('wait')).zcard(key('prioritized')).llen(key('active')).exec()
+    return (counts ?? []).reduce((sum, [, count]) => sum + Number(count), 0)
+  }
   await until(async () => (await left()) <= backlog, 'the queue is as it was before', patienceMs)
   const seconds = (performance.now() - began) / 1_000
   const times = cpu(events)
