@@ -7,6 +7,7 @@ import { validate } from '../define/schema.ts'
 import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { supersededMark } from '../policy/why.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { aliasMs } from './alias.ts'
 import { Batch } from './batch.ts'
@@ -210,13 +211,14 @@ export class Producer {
     return over === undefined ? undefined : new MillraceError('shed', over, { retryAfter: 5 })
   }
 
-  /** Runs a job again if it is dead. Throws `store-unavailable`. */
+  /** Runs a job again if it is dead, and not because a newer one took its place. Throws `store-unavailable`. */
   readonly revive = async (queue: AnyQueue, id: string): Promise<void> => {
     const failed = `${this.#options.prefix}:${queue.name}:failed`
     try {
       if ((await this.#options.redis.zscore(failed, id)) === null) return
       const job = await this.#options.bull.get(queue.name)?.getJob(id)
       if (!job) throw new Error('the dead job was just removed')
+      if (job.failedReason?.startsWith(supersededMark)) return
       await job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
       await this.#fsynced()
     } catch (error) {
