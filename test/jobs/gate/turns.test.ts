@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import type { QueueOptions } from '../../../src/index.ts'
+import { summarizeQueue } from '../../../src/jobs/inspect.ts'
 import { until } from '../../harness/until.ts'
 import { expectBound, gated, type Item, items, type Payload, useStore } from './harness.ts'
 
@@ -110,4 +111,19 @@ it('keeps the turns of jobs that are tried again', async () => {
   await work()
   await until(() => done.length === 60, 'all are done')
   await until(async () => (await leftovers()).running === 0, 'every slot is given back')
+})
+
+it('tells for how long the oldest job waits, of whatever tenant', async () => {
+  const { bull, enqueue, app, queue } = await gated({ tenant: { by: ({ key }) => key } }, () => {})
+  expect((await summarizeQueue(bull)).oldestWaitingSeconds).toBe(0)
+  const [first] = await enqueue([...items('a', 3), ...items('b', 1)])
+  const age = async () => (await summarizeQueue(bull)).oldestWaitingSeconds
+  await bull.redis.hset(bull.toKey(first?.id ?? ''), 'timestamp', Date.now() - 60_000)
+  expect(await age()).toBeGreaterThanOrEqual(60)
+  expect(await age()).toBeLessThan(70)
+  // The time before it was due is none in which it waited.
+  const later = await app.enqueue(queue, { key: 'c', n: 0 }, { delay: '1h' })
+  await (await bull.getJob(first?.id ?? ''))?.remove()
+  await (await bull.getJob(later.id))?.promote()
+  expect(await age()).toBeLessThan(10)
 })
