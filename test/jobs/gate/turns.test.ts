@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest'
 import type { QueueOptions } from '../../../src/index.ts'
+import { explainJob } from '../../../src/jobs/explain.ts'
+import { setTerms } from '../../../src/jobs/gate/settings.ts'
 import { summarizeQueue } from '../../../src/jobs/inspect.ts'
 import { until } from '../../harness/until.ts'
 import { expectBound, gated, type Item, items, type Payload, useStore } from './harness.ts'
@@ -126,4 +128,32 @@ it('tells for how long the oldest job waits, of whatever tenant', async () => {
   await (await bull.getJob(first?.id ?? ''))?.remove()
   await (await bull.getJob(later.id))?.promote()
   expect(await age()).toBeLessThan(10)
+})
+
+it('keeps to a bound from the moment it is set, with jobs in hand and others whose turn it was', async () => {
+  const letGo: (() => void)[] = []
+  const inHand = new Set<number>()
+  const { bull, enqueue, work } = await gated(
+    { tenant: { by } },
+    async ({ payload: { n } }) => {
+      inHand.add(n)
+      await new Promise<void>((resolve) => letGo.push(resolve))
+      inHand.delete(n)
+    },
+    { concurrency: 3 },
+  )
+  const jobs = await enqueue(items('a', 5))
+  await work()
+  await until(() => inHand.size === 3, 'all slots are taken')
+  await setTerms(bull, 'a', { weight: 1, concurrency: 2, rate: undefined })
+  letGo[0]?.()
+  // The script that completes a job takes the next one.
+  await until(async () => (await bull.getJobState(jobs[0]?.id ?? '')) === 'completed', 'one is done')
+  expect(await explainJob(bull, jobs[4]?.id ?? '')).toMatchObject({ code: 'tenant-cap', facts: { running: 2 } })
+  expect([...inHand]).toEqual([1, 2])
+  letGo[1]?.()
+  await until(() => inHand.has(3), 'below its bound it goes on')
+  for (const go of letGo) go()
+  await until(() => inHand.has(4), 'the last one runs')
+  for (const go of letGo) go()
 })
