@@ -95,11 +95,12 @@ export class Producer {
   /** A duplicate of a job that is dead revives it: whoever adds it again wants it done. */
   async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
     const [name, dedupe] = [options.name ?? queue.name, dedupeOf(queue, payload, options)]
+    const apart = apartOf(queue, payload, options, dedupe)
+    const due = Date.now() + (apart?.delayMs ?? 0)
     const meta = {
       ...placeOf(queue, payload, options.tenant),
-      ...(options.expires === undefined ? {} : { expires: Date.now() + durationMs(options.expires, 'expires') }),
+      ...(options.expires === undefined ? {} : { expires: due + durationMs(options.expires, 'expires') }),
     }
-    const apart = apartOf(queue, payload, options, dedupe)
     const added = await (apart
       ? this.#storeApart(queue, json, apart, { name, meta })
       : this.#store(queue, json, dedupe, { name, meta }))

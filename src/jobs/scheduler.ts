@@ -3,6 +3,7 @@ import type { SchedulePolicy } from '../define/queue/schedule.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
+import { release } from '../redis/lock.ts'
 import type { BullQueue } from './bull.ts'
 import { TermsWriter } from './gate/terms.ts'
 import { schedulerId } from './schedule-id.ts'
@@ -163,7 +164,7 @@ export class Scheduler {
     try {
       await work()
     } finally {
-      await bull.redis.eval(releaseScript, 1, key, mine)
+      await release(bull.redis, key, mine)
     }
   }
 }
@@ -189,5 +190,3 @@ if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[3] or redis.call('ZREM', KEYS[
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('DEL', KEYS[3])
 return 1`
-
-const releaseScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end`
