@@ -12,6 +12,10 @@ const perCall = 500
 /** A round stops here; the next one goes on. */
 const maxCalls = 200
 
+/** KEYS[1] the key's pause, ARGV[1] its length in ms. Of several that were asked for the longest holds, whichever was told last. */
+const holdScript = `
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end`
+
 /**
  * Upkeep of the gates. What a gate does it does inside the scripts (gate/lua.ts); here its settings are written at the start,
  * and what no script can see is set right: jobs that were removed by hand, lanes that nobody needs any more.
@@ -89,7 +93,7 @@ export class Gate {
     const key = shortKey(given)
     const bull = this.#bullOf(queue)
     const ms = Math.ceil(at - Date.now())
-    if (ms > 0) await bull.redis.set(bull.toKey(`gate:hold:${key}`), '1', 'PX', ms)
+    if (ms > 0) await bull.redis.eval(holdScript, 1, bull.toKey(`gate:hold:${key}`), ms)
   }
 
   #bullOf(queue: AnyQueue): BullQueue {

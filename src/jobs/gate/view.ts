@@ -2,6 +2,7 @@ import type { Standing } from '../../policy/standing.ts'
 import type { BullQueue } from '../bull.ts'
 import { scriptCall } from '../script-call.ts'
 import { gateFunctions } from './lua.ts'
+import { shortKey } from './place.ts'
 
 /** KEYS[1] the gate's settings, ARGV[1] a job that waits. What {@link Standing} says, as a flat list; nothing without a gate. */
 const standingScript = `${gateFunctions}
@@ -132,5 +133,7 @@ return id`
  * with that one's id, null when nobody waits.
  */
 export async function freeKey(bull: BullQueue, tenant: string, key: string): Promise<string | null> {
-  return (await bull.redis.eval(freeScript, 1, bull.toKey('gate'), `${tenant}\n${key}`, tenant)) as string | null
+  return (await bull.redis.eval(freeScript, 1, bull.toKey('gate'), `${tenant}\n${shortKey(key)}`, tenant)) as
+    | string
+    | null
 }
