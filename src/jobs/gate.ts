@@ -5,6 +5,7 @@ import type { BullQueue } from './bull.ts'
 import { hasGate, shortKey } from './gate/place.ts'
 import { reconcileScript } from './gate/reconcile.ts'
 import { writeSettings } from './gate/settings.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 
 const everyMs = 5_000
 /** One call looks at so many lanes, so that nobody else waits for it noticeably. */
@@ -28,8 +29,7 @@ export class Gate {
   /** Queues whose settings are not written yet. */
   readonly #unsettled: Set<AnyQueue>
   readonly #cursors = new Map<string, string>()
-  #timer: NodeJS.Timeout | undefined
-  #round: Promise<unknown> = Promise.resolve()
+  #rounds: Rounds | undefined
 
   constructor({
     queues,
@@ -45,21 +45,13 @@ export class Gate {
   /** A store that refuses writes is told later: it takes no jobs either, and a start need not wait for it. */
   async start(): Promise<void> {
     await this.#settle().catch((error) => this.#log.warn({ err: error }, 'could not write the gates; trying again'))
-    let isRunning = false
-    this.#timer = setInterval(() => {
-      if (isRunning) return
-      isRunning = true
-      this.#round = this.reconcile()
-        .catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again'))
-        .finally(() => {
-          isRunning = false
-        })
-    }, everyMs)
+    this.#rounds = startRounds(everyMs, () =>
+      this.reconcile().catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again')),
+    )
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#round
+    await this.#rounds?.stop()
   }
 
   /** Sets right what was changed behind a gate's back. Several processes may do it at once. */

@@ -6,6 +6,7 @@ import type { Logger } from '../observe/log.ts'
 import { release } from '../redis/lock.ts'
 import type { BullQueue } from './bull.ts'
 import { TermsWriter } from './gate/terms.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 import { schedulerId } from './schedule-id.ts'
 import { storedSchedule, storedSchedules, templateOf } from './schedules.ts'
 
@@ -39,8 +40,7 @@ export type SchedulerOptions = {
 export class Scheduler {
   readonly name = 'scheduler'
   readonly #options: SchedulerOptions
-  #timer: NodeJS.Timeout | undefined
-  #round: Promise<void> = Promise.resolve()
+  #rounds: Rounds | undefined
   #isSettled = false
 
   constructor(options: SchedulerOptions) {
@@ -55,14 +55,7 @@ export class Scheduler {
       )
     await look()
     if (!this.#options.mayChange) return
-    let isRunning = false
-    this.#timer = setInterval(() => {
-      if (isRunning) return
-      isRunning = true
-      this.#round = look().finally(() => {
-        isRunning = false
-      })
-    }, everyMs)
+    this.#rounds = startRounds(everyMs, look)
   }
 
   /** Brings the store to what the queue files say. */
@@ -72,8 +65,7 @@ export class Scheduler {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#round
+    await this.#rounds?.stop()
   }
 
   /**
