@@ -63,11 +63,9 @@ it.each(['a job', 'a run of a schedule'])(
     await bull.add('x', { n: 1 })
     await until(() => survivor.jobs().length > 0, 'the survivor works')
     expect(survivor.jobs()).toEqual([1])
-    const line = survivor
-      .output()
-      .split('\n')
-      .find((text) => text.includes('poison pill'))
-    expect(JSON.parse(line ?? '{}')).toMatchObject({ job: id, outcome: 'dead' })
+    const saysSo = (text: string) => text.includes('poison pill')
+    const line = await until(() => survivor.output().split('\n').slice(0, -1).find(saysSo), 'the log says so')
+    expect(JSON.parse(line)).toMatchObject({ job: id, outcome: 'dead' })
 
     // Somebody mended it, as he thinks, and asks for it again: then it is called again.
     const job = await bull.getJob(id)
