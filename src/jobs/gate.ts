@@ -5,12 +5,17 @@ import type { BullQueue } from './bull.ts'
 import { hasGate, shortKey } from './gate/place.ts'
 import { reconcileScript } from './gate/reconcile.ts'
 import { writeSettings } from './gate/settings.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 
 const everyMs = 5_000
 /** One call looks at so many lanes, so that nobody else waits for it noticeably. */
 const perCall = 500
 /** A round stops here; the next one goes on. */
 const maxCalls = 200
+
+/** KEYS[1] the key's pause, ARGV[1] its length in ms. Of several that were asked for the longest holds, whichever was told last. */
+const holdScript = `
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end`
 
 /**
  * Upkeep of the gates. What a gate does it does inside the scripts (gate/lua.ts); here its settings are written at the start,
@@ -24,8 +29,7 @@ export class Gate {
   /** Queues whose settings are not written yet. */
   readonly #unsettled: Set<AnyQueue>
   readonly #cursors = new Map<string, string>()
-  #timer: NodeJS.Timeout | undefined
-  #round: Promise<unknown> = Promise.resolve()
+  #rounds: Rounds | undefined
 
   constructor({
     queues,
@@ -41,21 +45,13 @@ export class Gate {
   /** A store that refuses writes is told later: it takes no jobs either, and a start need not wait for it. */
   async start(): Promise<void> {
     await this.#settle().catch((error) => this.#log.warn({ err: error }, 'could not write the gates; trying again'))
-    let isRunning = false
-    this.#timer = setInterval(() => {
-      if (isRunning) return
-      isRunning = true
-      this.#round = this.reconcile()
-        .catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again'))
-        .finally(() => {
-          isRunning = false
-        })
-    }, everyMs)
+    this.#rounds = startRounds(everyMs, () =>
+      this.reconcile().catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again')),
+    )
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#round
+    await this.#rounds?.stop()
   }
 
   /** Sets right what was changed behind a gate's back. Several processes may do it at once. */
@@ -89,7 +85,7 @@ export class Gate {
     const key = shortKey(given)
     const bull = this.#bullOf(queue)
     const ms = Math.ceil(at - Date.now())
-    if (ms > 0) await bull.redis.set(bull.toKey(`gate:hold:${key}`), '1', 'PX', ms)
+    if (ms > 0) await bull.redis.eval(holdScript, 1, bull.toKey(`gate:hold:${key}`), ms)
   }
 
   #bullOf(queue: AnyQueue): BullQueue {

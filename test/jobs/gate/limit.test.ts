@@ -1,5 +1,7 @@
+import { pino } from 'pino'
 import { expect, it } from 'vitest'
 import { resetLimit, setLimit } from '../../../src/jobs/gate/settings.ts'
+import { Gate } from '../../../src/jobs/gate.ts'
 import { until } from '../../harness/until.ts'
 import { expectBound, gated, type Item, items, useStore } from './harness.ts'
 
@@ -45,4 +47,16 @@ it('of the whole queue is kept by all workers together', async () => {
   await work()
   await until(() => starts.length === 20, 'all are done')
   expect(Date.now() - began).toBeGreaterThan(850)
+})
+
+it('is held back by the longest of the pauses that were asked for', async () => {
+  const { bull, queue } = await gated({ limit: { max: 100, per: '1s', by } }, () => {})
+  const gate = new Gate({ queues: [queue], bull: new Map([['gated', bull]]), log: pino({ level: 'silent' }) })
+  const now = Date.now()
+  await gate.holdBack(queue, 'a', now + 60_000)
+  await gate.holdBack(queue, 'a', now + 3_600_000)
+  await gate.holdBack(queue, 'a', now + 1_000)
+  const left = await bull.redis.pttl(bull.toKey('gate:hold:a'))
+  expect(left).toBeGreaterThan(3_500_000)
+  expect(left).toBeLessThanOrEqual(3_600_000)
 })
