@@ -71,7 +71,7 @@ program
         ['QUEUE', 'WAITING', 'ACTIVE', 'DELAYED', 'COMPLETED', 'DEAD', 'OLDEST', ''],
         ...queues.map(({ name, counts, oldestWaitingSeconds, paused }) => [
           name,
-          counts.waiting + counts.prioritized,
+          counts.waiting,
           counts.active,
           counts.delayed,
           counts.completed,

@@ -70,11 +70,11 @@ function queueTable(queues: readonly QueueSummary[]): Html {
 }
 
 function queueRow(queue: QueueSummary): Html {
-  const { waiting, prioritized, active, delayed, completed, failed } = queue.counts
+  const { waiting, active, delayed, completed, failed } = queue.counts
   const oldest = queue.oldestWaitingSeconds > 0 ? formatDuration(queue.oldestWaitingSeconds * 1_000) : '–'
   return html`<tr>
 <td><a href="/dashboard/queues/queue/${encodeURIComponent(queue.name)}">${queue.name}</a>${queue.paused ? html` <span class="warn">paused</span>` : html``}</td>
-${number(failed, 'fail')}${number(waiting + prioritized)}${number(active)}${number(delayed)}${number(completed)}
+${number(failed, 'fail')}${number(waiting)}${number(active)}${number(delayed)}${number(completed)}
 <td class="n">${oldest}</td>${number(queue.throughputPerMinute.completed)}
 </tr>`
 }

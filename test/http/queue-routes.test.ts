@@ -42,13 +42,39 @@ const add = async (queue: typeof shared, key: string) => (await app.enqueue(queu
 const code = async (queue: string, id: string) =>
   (await read<{ code: string }>(`/queues/${queue}/jobs/${id}/explain`, { key: viewerKey })).code
 
+describe('a queue with turns, order or keyed limits', () => {
+  it('has waiting jobs like any other: counted, listed page by page, and with an age', async () => {
+    const ids = [await add(ordered, 'aged'), await add(ordered, 'aged'), await add(ordered, 'aged')]
+    await until(async () => (await code('ordered', ids[0] ?? '')) === 'running', 'the first is in hand')
+    const found: string[] = []
+    for (let query = '?limit=1'; query; ) {
+      const { jobs, next } = await read<{ jobs: { id: string; state: string }[]; next: string | null }>(
+        `/queues/ordered/jobs${query}`,
+      )
+      expect(jobs.every(({ state }) => state === 'waiting')).toBe(true)
+      found.push(...jobs.map(({ id }) => id))
+      query = next === null ? '' : `?limit=1&cursor=${next}`
+    }
+    expect(found.filter((id) => ids.includes(id)).sort()).toEqual(ids.slice(1).sort())
+    expect(new Set(found).size).toBe(found.length)
+    const { counts, oldestWaitingSeconds } = await read<{
+      counts: { waiting: number }
+      oldestWaitingSeconds: number
+    }>('/queues/ordered', { key: viewerKey })
+    expect(counts.waiting).toBe(found.length)
+    const waiting = await app.bull.get('ordered')?.getJob(ids[1] ?? '')
+    expect(oldestWaitingSeconds).toBeGreaterThan(0)
+    expect(oldestWaitingSeconds).toBeLessThanOrEqual((Date.now() - (waiting?.timestamp ?? 0)) / 1_000)
+  })
+})
+
 describe('explain', () => {
   it('says what a job waits for, in words and in figures', async () => {
     await add(ordered, 'k')
     const id = await add(ordered, 'k')
     await until(async () => (await code('ordered', id)) === 'key-busy', 'it waits for its key')
     const found = await read(`/queues/ordered/jobs/${id}/explain`)
-    expect(found).toMatchObject({ id, queue: 'ordered', state: 'prioritized', code: 'key-busy', until: null })
+    expect(found).toMatchObject({ id, queue: 'ordered', state: 'waiting', code: 'key-busy', until: null })
     expect(found.words).toContain('Jobs of the key "k" run one after the other')
     expect(found.todo).toContain('free the key')
   })

@@ -1,5 +1,5 @@
 import type { Standing } from '../../policy/standing.ts'
-import type { BullQueue } from '../bull.ts'
+import { type BullQueue, stateName } from '../bull.ts'
 import { gateFunctions } from './lua.ts'
 
 /** KEYS[1] the gate's settings, ARGV[1] a job that waits. What {@link Standing} says, as a flat list; nothing without a gate. */
@@ -33,7 +33,7 @@ export async function standingOf(bull: BullQueue, id: string): Promise<Standing 
   return {
     tenant,
     key: order ?? (limit || undefined),
-    holder: held ? { id: held, state: await bull.getJobState(held) } : undefined,
+    holder: held ? { id: held, state: stateName(await bull.getJobState(held)) } : undefined,
     keyDueAt: dueAt > 0 ? dueAt : undefined,
     tenantDueAt: number(tenantDue),
     running: number(running) ?? 0,
@@ -70,7 +70,7 @@ export async function busyKeys(bull: BullQueue, limit: number): Promise<readonly
       ])
       if (lane === null) return undefined
       const at = lane.indexOf('\n')
-      return { tenant: lane.slice(0, at), key: lane.slice(at + 1), job, state, waiting }
+      return { tenant: lane.slice(0, at), key: lane.slice(at + 1), job, state: stateName(state), waiting }
     }),
   )
   return keys
