@@ -58,6 +58,7 @@ async function factsOf(bull: BullQueue, id: string, tenant: string | undefined):
       why: readWhy(why),
     },
     queue: {
+      name: bull.name,
       paused: paused ? { by: by ?? undefined, at: at ? Number(at) : undefined } : undefined,
       active,
       concurrency: concurrency ? Number(concurrency) : undefined,

@@ -76,7 +76,7 @@ describe('explain', () => {
     const found = await read(`/queues/ordered/jobs/${id}/explain`)
     expect(found).toMatchObject({ id, queue: 'ordered', state: 'waiting', code: 'key-busy', until: null })
     expect(found.words).toContain('Jobs of the key "k" run one after the other')
-    expect(found.todo).toContain('free the key')
+    expect(found.todo).toContain('npm run cli -- keys ordered --free k')
   })
 
   it.each([
