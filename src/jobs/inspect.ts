@@ -40,6 +40,9 @@ export type QueueLimits = {
   readonly concurrency: number | null
   /** Bounds of each tenant that has none of its own. */
   readonly tenantConcurrency: number | null
+  readonly tenantRate: { readonly max: number; readonly perMs: number } | null
+  /** What its jobs wait for besides a free hand: their key's turn, their key's limit, their tenant's turn. */
+  readonly gate: 'order' | 'limit' | 'tenant' | null
 }
 
 export type JobSummary = {
@@ -91,7 +94,7 @@ export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
 async function limitsOf(queue: BullQueue): Promise<QueueLimits> {
   const [meta, gate] = await Promise.all([
     queue.redis.hmget(queue.toKey('meta'), 'max', 'duration', 'concurrency', 'limitSet'),
-    queue.redis.hmget(queue.toKey('gate'), 'max', 'per', 'concurrency'),
+    queue.redis.hmget(queue.toKey('gate'), 'max', 'per', 'concurrency', 'rateMax', 'ratePer', 'kind'),
   ])
   const [max, perMs] = meta[0] ? meta : gate
   const number = (text: string | null | undefined) => (text ? Number(text) : null)
@@ -101,6 +104,8 @@ async function limitsOf(queue: BullQueue): Promise<QueueLimits> {
     isSet: meta[3] === '1',
     concurrency: number(meta[2]),
     tenantConcurrency: number(gate[2]),
+    tenantRate: gate[3] && gate[4] ? { max: Number(gate[3]), perMs: Number(gate[4]) } : null,
+    gate: (gate[5] ?? null) as QueueLimits['gate'],
   }
 }
 
