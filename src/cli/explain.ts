@@ -134,7 +134,7 @@ function rateOf(
 
 function termsWords({ weight, concurrency, rate }: TenantTerms): string {
   const inHand = concurrency === undefined ? 'any number in hand' : `at most ${concurrency} in hand`
-  return `weight ${weight}, ${inHand}, ${rate ? `${rateWords(rate)} starts` : 'any number of starts'}`
+  return `weight ${weight}, ${inHand}, ${rate ? rateWords(rate) : 'any number of starts'}`
 }
 
 function weightOption(text: string): number {

@@ -66,5 +66,5 @@ button { font: inherit; padding: .5rem 1rem; border: 1px solid var(--accent); bo
 button.plain { background: none; border: 0; color: var(--accent); padding: 0; text-decoration: underline; }
 .sign-in { max-width: 24rem; margin: 12vh auto 0; } .sign-in form { display: grid; gap: .8rem; margin-top: .8rem; } .sign-in p { margin: .5rem 0 0; } .sign-in label { display: grid; gap: .35rem; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-@media (max-width: 40rem) { main { padding: .8rem; } section { padding: .8rem; } th, td { padding-right: .5rem; } td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; } }
+@media (max-width: 40rem) { header nav { flex: 1 1 100%; } main { padding: .8rem; } section { padding: .8rem; } th, td { padding-right: .5rem; } td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; } }
 `

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import quarantine from '../../queues/quarantine.ts'
 import { defineQueue, defineWorker } from '../../src/index.ts'
+import type { BullQueue } from '../../src/jobs/bull.ts'
+import { readTerms, setTerms } from '../../src/jobs/gate/settings.ts'
 import { apiOf } from '../harness/api.ts'
 import { operatorKey, startTestApp, type TestApp, tenantKey, viewerKey } from '../harness/app.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
@@ -155,6 +157,19 @@ describe('a tenant', () => {
     expect((await change('DELETE', '/queues/shared/tenants/t')).status).toBe(204)
     const third = await add(shared, 't')
     await until(async () => (await code('shared', third)) === 'tenant-cap', 'it has enough again')
+  })
+
+  it('is read back as it was set', async () => {
+    const bull = app.bull.get('shared') as BullQueue
+    for (const terms of [
+      { weight: 2, concurrency: undefined, rate: { max: 5, perMs: 1_000 } },
+      { weight: 1, concurrency: 3, rate: undefined },
+    ]) {
+      await setTerms(bull, 'read', terms)
+      expect(await readTerms(bull, 'read')).toEqual(terms)
+    }
+    await setTerms(bull, 'read', undefined)
+    expect(await readTerms(bull, 'read')).toBeUndefined()
   })
 
   it('of a queue without turns is refused', async () => {
