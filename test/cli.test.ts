@@ -80,6 +80,7 @@ it.each([
   [['schedules', '--json'], 0, '[]'],
   [['enqueue', 'slack-events', '{}', '--delay', 'soon'], 2, 'duration such as 30s'],
   [['limit', 'stripe-events', '--max', '5'], 2, '--max and --per go together'],
+  [['limit', 'stripe-events', '--max', '20000', '--per', '1s'], 2, 'at most 10000'],
   [['limit', 'stripe-events', '--reset', '--max', '5', '--per', '1s'], 2, 'or --reset'],
   [['tenant', 'stripe-events', 'acme'], 1, 'no turns between tenants'],
   [['tenant', 'stripe-events', 'acme', '--weight', 'x'], 2, 'from 0.01 to 100'],

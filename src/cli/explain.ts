@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { parseDuration } from '../define/duration.ts'
-import type { RatePolicy } from '../define/queue/rate.ts'
+import { mostStarts, type RatePolicy } from '../define/queue/rate.ts'
 import type { TenantTerms } from '../define/queue/tenant.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
@@ -129,6 +129,7 @@ function rateOf(
 ): RatePolicy | undefined {
   if ((max === undefined) !== (per === undefined)) command.error('error: --max and --per go together')
   if (reset && max !== undefined) command.error('error: give --max and --per, or --reset')
+  if (max !== undefined && max > mostStarts) command.error(`error: --max is at most ${mostStarts}; use a shorter --per`)
   return max === undefined || per === undefined ? undefined : { max, perMs: per }
 }
 

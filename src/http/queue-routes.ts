@@ -1,11 +1,12 @@
 import express, { type Request, Router } from 'express'
 import { z } from 'zod'
 import { parseDuration } from '../define/duration.ts'
+import { mostStarts } from '../define/queue/rate.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { explainJob } from '../jobs/explain.ts'
-import { resetLimit, setLimit, setTerms } from '../jobs/gate/settings.ts'
+import { readTerms, resetLimit, setLimit, setTerms } from '../jobs/gate/settings.ts'
 import { busyKeys, freeKey } from '../jobs/gate/view.ts'
 import { type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
@@ -19,7 +20,7 @@ const duration = z.string().transform((text, context) => {
   context.issues.push({ code: 'custom', message: "write a duration such as '1s' or '10m'", input: text })
   return z.NEVER
 })
-const rate = z.strictObject({ max: z.number().int().min(1).max(10_000), per: duration })
+const rate = z.strictObject({ max: z.number().int().min(1).max(mostStarts), per: duration })
 const terms = z.strictObject({
   weight: z.number().min(0.01).max(100).default(1),
   concurrency: z.number().int().min(1).optional(),
@@ -76,6 +77,13 @@ export function queueRoutes({
 
   router
     .route('/queues/:queue/tenants/:tenant')
+    .get(async (request, response) => {
+      everyTenant(request)
+      const { bull: at, queue } = sharing(request)
+      const tenant = String(request.params.tenant)
+      const own = await readTerms(at, tenant)
+      response.json({ tenant, ...(own ?? queue.tenant?.termsOf(tenant)), isSet: own !== undefined })
+    })
     .put(json, async (request, response) => {
       everyTenant(request, 'operator')
       const { bull: at } = sharing(request)

@@ -159,6 +159,17 @@ describe('a tenant', () => {
     await until(async () => (await code('shared', third)) === 'tenant-cap', 'it has enough again')
   })
 
+  it('can be looked at', async () => {
+    const path = '/queues/shared/tenants/looked'
+    expect(await read(path, { key: viewerKey })).toEqual({ tenant: 'looked', weight: 1, concurrency: 1, isSet: false })
+    await change('PUT', path, { weight: 2, rate: { max: 5, per: '1s' } })
+    const set = { tenant: 'looked', weight: 2, rate: { max: 5, perMs: 1_000 }, isSet: true }
+    expect(await read(path, { key: viewerKey })).toEqual(set)
+    await change('DELETE', path)
+    expect((await ask('/queues/plain/tenants/looked')).status).toBe(400)
+    expect((await ask(path, { key: tenantKey })).status).toBe(404)
+  })
+
   it('is read back as it was set', async () => {
     const bull = app.bull.get('shared') as BullQueue
     for (const terms of [
