@@ -14,7 +14,8 @@ import { ConfigError, loadConfig } from './config.ts'
 import { formatDuration } from './define/duration.ts'
 import type { EnqueueOptions } from './define/worker.ts'
 import { MillraceError, messageOf } from './errors.ts'
-import { describeJob, jobStates, listJobs, summarizeQueue } from './jobs/inspect.ts'
+import { describeJob, type JobState, jobStates, listJobs, summarizeQueue } from './jobs/inspect.ts'
+import { boundsOf, warningsOf } from './jobs/notes.ts'
 import { loadDefinitions } from './load.ts'
 import { doctor } from './ops/doctor.ts'
 import { rememberedUrl } from './ops/first-start.ts'
@@ -44,8 +45,10 @@ program
   .argument('<queue>', 'queue name')
   .argument('<payload>', 'JSON, or - to read it from standard input')
   .option('--dedupe-key <key>', 'jobs with the same key are one job for a day')
+  .option('--name <name>', "shown as the job's name; default: the queue's")
   .option('--tenant <tenant>', 'whose job it is')
   .option('--delay <duration>', 'not before this much time has passed: 30s, 10m, 1d', duration)
+  .option('--expires <duration>', 'buried if it was not started within this much time', duration)
   .addOption(json())
   .action(async (name: string, text: string, options: EnqueueOptions & { json?: true }) => {
     const payload = parseJson(text === '-' ? readFileSync(0, 'utf8') : text)
@@ -61,23 +64,23 @@ program
 
 program
   .command('queues')
-  .description('counts of every queue')
+  .description('counts of every queue, and what holds its jobs back')
   .addOption(json())
   .action((options: { json?: true }) =>
     withTools(async ({ tools }) => {
       const queues = await Promise.all([...tools.bull.values()].map(summarizeQueue))
       if (options.json) return print(queues)
       table([
-        ['QUEUE', 'WAITING', 'ACTIVE', 'DELAYED', 'COMPLETED', 'DEAD', 'OLDEST', ''],
-        ...queues.map(({ name, counts, oldestWaitingSeconds, paused }) => [
-          name,
-          counts.waiting + counts.prioritized,
-          counts.active,
-          counts.delayed,
-          counts.completed,
-          counts.failed,
-          oldestWaitingSeconds > 0 ? formatDuration(oldestWaitingSeconds * 1_000) : '-',
-          paused ? 'paused' : '',
+        ['QUEUE', 'WAITING', 'ACTIVE', 'DELAYED', 'COMPLETED', 'DEAD', 'OLDEST', 'NOTES'],
+        ...queues.map((queue) => [
+          queue.name,
+          queue.counts.waiting,
+          queue.counts.active,
+          queue.counts.delayed,
+          queue.counts.completed,
+          queue.counts.failed,
+          queue.oldestWaitingSeconds > 0 ? formatDuration(queue.oldestWaitingSeconds * 1_000) : '-',
+          [...warningsOf(queue), ...boundsOf(queue)].join(', '),
         ]),
       ])
     }),
@@ -90,33 +93,44 @@ program
   .description("a queue's jobs, or one of them whole")
   .argument('<queue>', 'queue name')
   .argument('[id]', 'job id')
-  .addOption(new Option('--state <state>', 'which ones; default: every state').choices(jobStates))
+  .addOption(new Option('--state <state>', 'which ones; default: every state').choices([...jobStates, 'dead']))
   .option('--limit <n>', 'how many of a state', whole, 20)
+  .option('--tenant <tenant>', 'only jobs of this tenant')
+  .option('--name <name>', 'only jobs of this name')
   .option('--text <text>', 'only jobs whose id, payload or reason holds it')
   .addOption(json())
   .action(
     (
       name: string,
       id: string | undefined,
-      options: { state?: (typeof jobStates)[number]; limit: number; text?: string; json?: true },
+      {
+        state,
+        json,
+        ...options
+      }: {
+        state?: JobState | 'dead'
+        limit: number
+        tenant?: string
+        name?: string
+        text?: string
+        json?: true
+      },
     ) =>
       withTools(async ({ tools }) => {
         const queue = tools.bull.get(name)
         if (!queue) throw unknownQueue(name, tools.bull.keys())
         if (id !== undefined) return print(await describeJob(queue, id))
-        const states = options.state ? [options.state] : jobStates
-        const pages = await Promise.all(
-          states.map((state) => listJobs(queue, { state, limit: options.limit, text: options.text })),
-        )
+        const states = state === undefined ? jobStates : [state === 'dead' ? 'failed' : state]
+        const pages = await Promise.all(states.map((state) => listJobs(queue, { ...options, state })))
         const jobs = pages.flatMap((page) => page.jobs)
-        if (options.json) return print(jobs)
+        if (json) return print(jobs)
         if (jobs.length === 0) return console.log('no such jobs')
         table([
           ['ID', 'NAME', 'STATE', 'ATTEMPTS', 'ENQUEUED', 'REASON'],
           ...jobs.map((job) => [
             job.id,
             job.name,
-            job.state,
+            job.state === 'failed' ? 'dead' : job.state,
             `${job.attemptsMade}/${job.attempts}`,
             job.enqueuedAt,
             (job.reason ?? '').slice(0, 80),

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
  * takes a moment and says nothing. Plain JavaScript with Node's own modules only: it runs before anything is installed.
  */
 
-const usage = 'Usage: node src/setup.mjs [--for start|test|check|build] [--quiet]'
+const usage = 'Usage: node src/setup.mjs [--for start|tools|test|check|build] [--quiet]'
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 if (major < 20 || (major === 20 && minor < 19)) {
@@ -18,7 +18,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
 // Not at the top: an older Node would fail on their syntax before it could say which one is needed.
 const { parseArgs } = await import('node:util')
 const { installPackages, missingPackages } = await import('./setup/packages.mjs')
-const { build, isStale } = await import('./setup/build.mjs')
+const { build, hasBuild, isStale } = await import('./setup/build.mjs')
 const { installBrowser, installRedis, lacksBrowser, lacksRedis } = await import('./setup/system.mjs')
 const { lock } = await import('./setup/lock.mjs')
 const { createSteps, Refusal } = await import('./setup/steps.mjs')
@@ -56,7 +56,9 @@ async function main() {
     const unlock = await lock(join(root, '.setup.lock'), context)
     try {
       // Asked again: another start may have done it while this one waited.
-      for (const step of needed) if (step.isNeeded(context)) await step.run(context)
+      for (const step of needed)
+        if (step.isNeeded(context))
+          await step.run(context).catch((error) => orLastBuild(error, { step, purpose, root }))
     } finally {
       unlock()
     }
@@ -68,12 +70,19 @@ async function main() {
   }
 }
 
+/** At 3 a.m. the tools have to work, also in a folder where somebody is in the middle of a change. */
+function orLastBuild(error, { step, purpose, root }) {
+  if (!(purpose === 'tools' && step === steps.build && error instanceof Refusal && hasBuild(root))) throw error
+  console.error(`${error.message}\nUntil then the tools are those of the last build that did not fail.`)
+}
+
 function readArguments() {
   try {
     const { values } = parseArgs({
       options: { for: { type: 'string', default: 'start' }, quiet: { type: 'boolean', default: false } },
     })
-    if (['start', 'test', 'check', 'build'].includes(values.for)) return { purpose: values.for, quiet: values.quiet }
+    if (['start', 'tools', 'test', 'check', 'build'].includes(values.for))
+      return { purpose: values.for, quiet: values.quiet }
   } catch {
     // An unknown option: the usage line says which there are.
   }

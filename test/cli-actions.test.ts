@@ -60,12 +60,11 @@ describe('pause, cancel, retry, resume', () => {
     )
     expect(await line.json('limit', 'quarantine', '--max', '9', '--per', '1s')).toEqual({
       queue: 'quarantine',
-      max: 9,
-      perMs: 1_000,
+      limit: { max: 9, perMs: 1_000 },
+      isByKey: false,
+      isSet: true,
     })
-    expect((await cli('limit', 'quarantine', '--reset')).output).toBe(
-      'quarantine: what the queue file says holds again\n',
-    )
+    expect((await cli('limit', 'quarantine', '--reset')).output).toBe('quarantine: no limit; as the queue file says\n')
     await cli('resume', 'quarantine')
     await inState(id, 'failed')
     expect(await line.json('explain', 'quarantine', id)).toMatchObject({ id, code: 'dropped', until: null })
@@ -74,7 +73,7 @@ describe('pause, cancel, retry, resume', () => {
 
   it.each([
     [['explain', 'quarantine', 'nobody'], 1, /no job nobody/],
-    [['limit', 'quarantine', '--max', '9'], 1, /--max and --per/],
+    [['limit', 'quarantine', '--max', '9'], 2, /--max and --per/],
     [['limit', 'quarantine', '--per', 'soon'], 2, /duration/],
     [['tenant', 'quarantine', 't', '--concurrency', '2'], 1, /no turns between tenants/],
     [['keys', 'quarantine', '--free', 'k'], 1, /no job holds the key/],

@@ -51,6 +51,15 @@ it('shows the queues', async () => {
   expect((await cli('queues')).output).toMatch(/^QUEUE +WAITING +ACTIVE/)
 })
 
+it('shows and changes a limit, and tells of it among the queues', async () => {
+  expect((await cli('limit', 'stripe-events')).output).toBe('stripe-events: no limit; as the queue file says\n')
+  const set = 'stripe-events: 7 starts in 2s; set at run time\n'
+  expect((await cli('limit', 'stripe-events', '--max', '7', '--per', '2s')).output).toBe(set)
+  expect((await cli('limit', 'stripe-events')).output).toBe(set)
+  expect((await cli('queues')).output).toMatch(/^stripe-events .* 7 starts in 2s \(set\)$/m)
+  expect(await json('limit', 'stripe-events', '--reset')).toMatchObject({ limit: null, isSet: false })
+})
+
 it('finds nothing wrong with a running server', async () => {
   const checks = (await json('doctor')) as { name: string; state: string; detail: string }[]
   expect(checks.filter((check) => check.state === 'fail')).toEqual([])
@@ -70,6 +79,12 @@ it.each([
   [['schedules'], 0, 'no schedules'],
   [['schedules', '--json'], 0, '[]'],
   [['enqueue', 'slack-events', '{}', '--delay', 'soon'], 2, 'duration such as 30s'],
+  [['limit', 'stripe-events', '--max', '5'], 2, '--max and --per go together'],
+  [['limit', 'stripe-events', '--max', '20000', '--per', '1s'], 2, 'at most 10000'],
+  [['limit', 'stripe-events', '--reset', '--max', '5', '--per', '1s'], 2, 'or --reset'],
+  [['tenant', 'stripe-events', 'acme'], 1, 'no turns between tenants'],
+  [['tenant', 'stripe-events', 'acme', '--weight', 'x'], 2, 'from 0.01 to 100'],
+  [['jobs', 'stripe-events', '--state', 'dead'], 0, 'no such jobs'],
   [['nonsense'], 2, 'unknown command'],
   [[], 2, 'Usage: millrace'],
   [['--help'], 0, 'Usage: millrace'],

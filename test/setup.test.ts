@@ -82,6 +82,7 @@ describe('the build', () => {
       const said = expect.stringContaining('src/one.ts(1,14): error TS2322')
       expect(await setup('--for', 'build'), time).toMatchObject({ code: 1, stderr: said })
     }
+    expect(await setup('--for', 'tools')).toMatchObject({ code: 0, stderr: expect.stringContaining('the last build') })
     expect(read('dist/src/one.js')).toBe(good)
     expect(leftovers()).toEqual([])
   })

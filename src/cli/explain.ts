@@ -1,11 +1,16 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { formatDuration, parseDuration } from '../define/duration.ts'
+import { parseDuration } from '../define/duration.ts'
+import { mostStarts, type RatePolicy } from '../define/queue/rate.ts'
+import type { TenantTerms } from '../define/queue/tenant.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
-import type { Desk } from '../jobs/desk.ts'
+import { type Desk, withoutTurns } from '../jobs/desk.ts'
 import { explainJob } from '../jobs/explain.ts'
+import { readTerms } from '../jobs/gate/settings.ts'
 import { busyKeys } from '../jobs/gate/view.ts'
+import { summarizeQueue } from '../jobs/inspect.ts'
+import { limitWords, rateWords } from '../jobs/notes.ts'
 import { whoami } from './actions.ts'
 import { json, whole } from './options.ts'
 import { print, table } from './print.ts'
@@ -34,57 +39,60 @@ export function addExplain(program: Command): void {
 export function addQueueSettings(program: Command): void {
   program
     .command('limit')
-    .description('change how fast jobs of a queue may start, from now on, in all processes')
+    .description('how fast jobs of a queue may start; with --max and --per it is changed, at once, in all processes')
     .argument('<queue>', 'queue name')
     .option('--max <n>', 'starts within --per', whole)
-    .option('--per <duration>', "such as '1s' or '10m'", durationOption)
+    .option('--per <duration>', 'such as 1s or 10m', durationOption)
     .option('--reset', 'what the queue file says holds again')
     .addOption(json())
-    .action((name: string, options: { max?: number; per?: number; reset?: true; json?: true }) =>
-      withQueue(name, async ({ queue, desk }) => {
-        const { max, per } = options
-        if (options.reset) await desk.limit(queue, undefined, whoami())
-        else if (max === undefined || per === undefined)
-          throw new MillraceError('bad-request', 'give --max and --per, or --reset')
-        else await desk.limit(queue, { max, perMs: per }, whoami())
-        const what = options.reset
-          ? 'what the queue file says holds again'
-          : `at most ${max} start within ${formatDuration(per ?? 0)}${queue.limit?.by ? ', for each key' : ''}`
-        if (options.json) print({ queue: name, ...(options.reset ? { reset: true } : { max, perMs: per }) })
-        else console.log(`${name}: ${what}`)
-      }),
-    )
+    .action((name: string, options: { max?: number; per?: number; reset?: true; json?: true }, command: Command) => {
+      const rate = rateOf(options, command)
+      return withQueue(name, async ({ bull, queue, desk }) => {
+        if (options.reset || rate) await desk.limit(queue, options.reset ? undefined : rate, whoami())
+        const { limits } = await summarizeQueue(bull)
+        if (options.json)
+          return print({ queue: name, limit: limits.rate, isByKey: limits.isByKey, isSet: limits.isSet })
+        const origin = limits.isSet ? 'set at run time' : 'as the queue file says'
+        console.log(`${name}: ${limitWords(limits) ?? 'no limit'}; ${origin}`)
+      })
+    })
 
   program
     .command('tenant')
-    .description('change what holds for one tenant of a queue, from now on, in all processes')
+    .description('what was set for one tenant of a queue; with options it is set, at once, in all processes')
     .argument('<queue>', 'queue name')
     .argument('<tenant>', 'whose')
-    .option('--weight <n>', 'share of the turns', Number, 1)
+    .option('--weight <n>', 'share of the turns; default: 1', weightOption)
     .option('--concurrency <n>', 'jobs in hand at once; default: no bound', whole)
     .option('--max <n>', 'starts within --per; default: no bound', whole)
-    .option('--per <duration>', "such as '1s' or '10m'", durationOption)
+    .option('--per <duration>', 'such as 1s or 10m', durationOption)
     .option('--reset', 'what the queue file says holds again')
     .addOption(json())
+    .addHelpText(
+      'after',
+      '\nWhat is given takes the place of all that the queue file says of this tenant: what is left out is not bounded.',
+    )
     .action(
       (
         name: string,
         tenant: string,
-        options: { weight: number; concurrency?: number; max?: number; per?: number; reset?: true; json?: true },
-      ) =>
-        withQueue(name, async ({ queue, desk }) => {
-          const { weight, concurrency, max, per } = options
-          if (!(weight >= 0.01 && weight <= 100))
-            throw new MillraceError('bad-request', '--weight is a number from 0.01 to 100')
-          if ((max === undefined) !== (per === undefined))
-            throw new MillraceError('bad-request', '--max and --per go together')
-          const rate = max === undefined || per === undefined ? undefined : { max, perMs: per }
-          const terms = options.reset ? undefined : { weight, concurrency, rate }
-          await desk.tenant(queue, tenant, terms, whoami())
-          if (options.json) print({ queue: name, tenant, terms: terms ?? null })
-          else
-            console.log(`${name}, ${tenant}: ${terms ? JSON.stringify(terms) : 'what the queue file says holds again'}`)
-        }),
+        options: { weight?: number; concurrency?: number; max?: number; per?: number; reset?: true; json?: true },
+        command: Command,
+      ) => {
+        const rate = rateOf(options, command)
+        return withQueue(name, async ({ bull, queue, desk }) => {
+          const { weight, concurrency } = options
+          if (!queue.tenant) throw withoutTurns(queue)
+          if (options.reset) await desk.tenant(queue, tenant, undefined, whoami())
+          else if (weight !== undefined || concurrency !== undefined || rate)
+            await desk.tenant(queue, tenant, { weight: weight ?? 1, concurrency, rate }, whoami())
+          const own = await readTerms(bull, tenant)
+          const terms = own ?? queue.tenant.termsOf(tenant)
+          if (options.json) return print({ queue: name, tenant, terms, isSet: own !== undefined })
+          const origin = own ? 'set at run time' : 'as the queue file says'
+          console.log(`${name}, ${tenant}: ${termsWords(terms)}; ${origin}`)
+        })
+      },
     )
 
   program
@@ -113,9 +121,31 @@ export function addQueueSettings(program: Command): void {
     )
 }
 
+/** Both or none, and nothing beside --reset: a wrong command line ends with 2. */
+function rateOf(
+  { max, per, reset }: { max?: number; per?: number; reset?: true },
+  command: Command,
+): RatePolicy | undefined {
+  if ((max === undefined) !== (per === undefined)) command.error('error: --max and --per go together')
+  if (reset && max !== undefined) command.error('error: give --max and --per, or --reset')
+  if (max !== undefined && max > mostStarts) command.error(`error: --max is at most ${mostStarts}; use a shorter --per`)
+  return max === undefined || per === undefined ? undefined : { max, perMs: per }
+}
+
+function termsWords({ weight, concurrency, rate }: TenantTerms): string {
+  const inHand = concurrency === undefined ? 'any number in hand' : `at most ${concurrency} in hand`
+  return `weight ${weight}, ${inHand}, ${rate ? rateWords(rate) : 'any number of starts'}`
+}
+
+function weightOption(text: string): number {
+  const weight = Number(text)
+  if (!(weight >= 0.01 && weight <= 100)) throw new InvalidArgumentError('It must be a number from 0.01 to 100.')
+  return weight
+}
+
 function durationOption(text: string): number {
   const ms = parseDuration(text)
-  if (ms === undefined || ms < 1) throw new InvalidArgumentError("It must be a duration such as '1s' or '10m'.")
+  if (ms === undefined || ms < 1) throw new InvalidArgumentError('It must be a duration such as 1s or 10m.')
   return ms
 }
 

@@ -54,8 +54,8 @@ export function addRedrive(program: Command): void {
     .option('--text <text>', 'only jobs whose id, payload or reason holds it')
     .option('--name <name>', 'only jobs of this name')
     .option('--tenant <tenant>', 'only those of one tenant')
-    .option('--since <time>', 'that died later than this: 30m ago, or a date', moment)
-    .option('--until <time>', 'that died earlier than this', moment)
+    .option('--since <time>', 'that died since: 30m, or 2026-01-31T12:00Z', moment)
+    .option('--until <time>', 'that died until then', moment)
     .addOption(
       new Option('--rate <rate>', 'such as 50/s or 10/m').argParser(rate).default(defaultRate, `${defaultRate}/s`),
     )

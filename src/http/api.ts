@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import express, { type Request, Router } from 'express'
 import { z } from 'zod'
+import { type Duration, parseDuration } from '../define/duration.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import type { Enqueue } from '../define/worker.ts'
@@ -23,14 +24,24 @@ import { askedToWait, waitWith } from './wait.ts'
 /** More jobs in one request would hold it open past its deadline. */
 const maxBulk = 1_000
 
-const listQuery = z.object({
-  state: z.enum(jobStates).default('waiting'),
+const listQuery = z.strictObject({
+  state: z
+    .enum([...jobStates, 'dead'])
+    .default('waiting')
+    .transform((state) => (state === 'dead' ? 'failed' : state)),
   cursor: z.coerce.number().int().min(0).default(0),
   limit: z.coerce.number().int().min(1).max(100).default(20),
   tenant: z.string().optional(),
   name: z.string().optional(),
   text: z.string().optional(),
 })
+
+const time = z
+  .string()
+  .refine((text) => (parseDuration(text) ?? 0) >= 1, 'write a duration such as 30s or 10m')
+  .transform((text) => text as Duration)
+/** What else may be said of jobs that are added; `wait` has rules of its own. */
+const addQuery = z.strictObject({ delay: time.optional(), expires: time.optional(), wait: z.unknown().optional() })
 
 /** /api: for programs with a key, and for pages of the dashboard with a session. */
 export function apiRoutes({
@@ -88,9 +99,12 @@ export function apiRoutes({
       if (!queue) throw unknownQueue(name)
       const key = idempotencyKey(request)
       const tenant = tenantOf(caller)
+      const { delay, expires } = parse(addQuery, request.query)
       const add = async (payload: unknown, part: string) => {
         const added = await enqueue(queue, payload, {
           ...(tenant === undefined ? {} : { tenant }),
+          ...(delay === undefined ? {} : { delay }),
+          ...(expires === undefined ? {} : { expires }),
           // By tenant, so that nobody can make another's jobs look like duplicates by guessing a key.
           ...(key === undefined
             ? {}

@@ -1,5 +1,7 @@
 import { formatDuration } from '../define/duration.ts'
 import type { QueueSummary } from '../jobs/inspect.ts'
+import { boundsOf, warningsOf } from '../jobs/notes.ts'
+import { type ScheduleSummary, whenOf } from '../jobs/schedules.ts'
 import type { Check } from '../observe/check.ts'
 import type { Caller } from './auth.ts'
 import { type Html, html, page } from './page.ts'
@@ -22,12 +24,14 @@ ${wrong ? html`<p class="fail" role="alert">This key is not known.</p>` : html``
   )
 }
 
+type QueueOverview = QueueSummary & { readonly schedules: readonly ScheduleSummary[] }
+
 export function overviewPage({
   queues,
   checks,
   caller,
 }: {
-  queues: readonly QueueSummary[] | undefined
+  queues: readonly QueueOverview[] | undefined
   checks: readonly Check[]
   caller: Caller
 }): string {
@@ -37,6 +41,7 @@ export function overviewPage({
 <main>
 <section>${verdict(checks)}</section>
 <section><h2>Queues</h2>${queues ? queueTable(queues) : html`<p class="fail">The queue store does not answer.</p>`}</section>
+${scheduleSection(queues ?? [])}
 <section><h2>Checks of this process</h2>${checkTable(checks)}</section>
 </main>`,
     { refreshSeconds },
@@ -47,7 +52,7 @@ export function overviewPage({
 export function banner({ name, role }: Caller): Html {
   return html`<header>
 <strong><a href="/dashboard">Millrace</a></strong>
-<nav><a href="/dashboard/queues">Queues and jobs</a><a href="/dashboard/dead">Dead letters</a><a href="/dashboard/inbox">Inbox</a><a href="/metrics">Metrics</a><a href="/readyz">Readiness</a></nav>
+<nav><a href="/dashboard/queues">Queues and jobs</a><a href="/dashboard/dead">Dead letters</a><a href="/dashboard/inbox">Inbox</a><a href="/dashboard/why">Why</a><a href="/metrics">Metrics</a><a href="/readyz">Readiness</a></nav>
 <form method="post" action="/dashboard/sign-out"><span class="soft">${name} (${role})</span> <button class="plain">Sign out</button></form>
 </header>`
 }
@@ -62,7 +67,7 @@ function verdict(checks: readonly Check[]): Html {
   return html`<div class="banner"><h1 class="ok">Ready</h1> <span class="soft">every check passes</span></div>`
 }
 
-function queueTable(queues: readonly QueueSummary[]): Html {
+function queueTable(queues: readonly QueueOverview[]): Html {
   return html`<table>
 <thead><tr><th>Queue</th><th class="n">Dead</th><th class="n">Waiting</th><th class="n">Active</th><th class="n">Delayed</th><th class="n">Completed</th><th class="n">Oldest waiting</th><th class="n">Done / min</th></tr></thead>
 <tbody>${queues.map(queueRow)}</tbody>
@@ -70,13 +75,35 @@ function queueTable(queues: readonly QueueSummary[]): Html {
 }
 
 function queueRow(queue: QueueSummary): Html {
-  const { waiting, prioritized, active, delayed, completed, failed } = queue.counts
+  const { waiting, active, delayed, completed, failed } = queue.counts
   const oldest = queue.oldestWaitingSeconds > 0 ? formatDuration(queue.oldestWaitingSeconds * 1_000) : '–'
   return html`<tr>
-<td><a href="/dashboard/queues/queue/${encodeURIComponent(queue.name)}">${queue.name}</a>${queue.paused ? html` <span class="warn">paused</span>` : html``}</td>
-${number(failed, 'fail')}${number(waiting + prioritized)}${number(active)}${number(delayed)}${number(completed)}
+<td><a href="/dashboard/queues/queue/${encodeURIComponent(queue.name)}">${queue.name}</a>${notes(queue)}</td>
+${number(failed, 'fail')}${number(waiting)}${number(active)}${number(delayed)}${number(completed)}
 <td class="n">${oldest}</td>${number(queue.throughputPerMinute.completed)}
 </tr>`
+}
+
+/** Below the name, so that a narrow screen shows them first as well. */
+function notes(queue: QueueSummary): Html {
+  const [warnings, bounds] = [warningsOf(queue), boundsOf(queue)]
+  const told = [
+    ...warnings.map((warning) => html`<span class="warn">${warning}</span>`),
+    ...bounds.map((bound) => html`<span class="soft">${bound}</span>`),
+  ]
+  return told.length === 0
+    ? html``
+    : html`<br><small>${told.flatMap((part, i) => (i === 0 ? [part] : [html` · `, part]))}</small>`
+}
+
+function scheduleSection(queues: readonly QueueOverview[]): Html {
+  const rows = queues.flatMap(({ name, schedules }) => schedules.map((schedule) => ({ name, ...schedule })))
+  if (rows.length === 0) return html``
+  const time = (text: string | null | undefined) => (text ? text.slice(0, 19).replace('T', ' ') : '–')
+  return html`<section><h2>Schedules</h2><table>
+<thead><tr><th>Queue</th><th>Schedule</th><th>When</th><th>Next (UTC)</th><th>Last</th></tr></thead>
+<tbody>${rows.map((row) => html`<tr><td>${row.name}</td><td>${row.id}</td><td>${whenOf(row)}</td><td>${time(row.next)}</td><td>${time(row.last)}</td></tr>`)}</tbody>
+</table></section>`
 }
 
 function number(value: number, tone = ''): Html {

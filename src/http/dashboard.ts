@@ -8,10 +8,12 @@ import type { BullQueue } from '../jobs/bull.ts'
 import { decodeOrStored } from '../jobs/codec.ts'
 import type { Desk } from '../jobs/desk.ts'
 import { summarizeQueue } from '../jobs/inspect.ts'
+import { listSchedules } from '../jobs/schedules.ts'
 import type { Check } from '../observe/check.ts'
 import { boardRole, type Caller, type Gatekeeper, keyId, requireRole } from './auth.ts'
 import { overviewPage, signInPage } from './dashboard-pages.ts'
 import { deadPages } from './dead-pages.ts'
+import { whyPages } from './why-pages.ts'
 
 /** Wrong keys from one address in a minute. Keys are long; this keeps a script from filling the log. */
 const attemptsPerMinute = 10
@@ -82,10 +84,16 @@ export function dashboardRoutes({
 
   router.get('/', async (_request, response) => {
     const caller = response.locals.caller as Caller
-    const queues = await Promise.all([...bull.values()].map(summarizeQueue)).catch(() => undefined)
-    response.send(overviewPage({ queues, checks: checks(), caller }))
+    const found = await Promise.all(
+      [...bull.values()].map(async (queue) => ({
+        ...(await summarizeQueue(queue)),
+        schedules: await listSchedules(queue),
+      })),
+    ).catch(() => undefined)
+    response.send(overviewPage({ queues: found, checks: checks(), caller }))
   })
 
+  router.use('/why', whyPages(bull))
   router.use('/dead', deadPages({ desk, queues: [...bull.keys()] }))
   if (inbox) router.use('/inbox', inbox)
   router.use('/queues', (request, response, next) => {

@@ -9,6 +9,7 @@ import { banner } from './dashboard-pages.ts'
 import { type Html, html, page } from './page.ts'
 import { parse } from './parse.ts'
 import { ownerOf } from './redrive.ts'
+import { whyPath } from './why-pages.ts'
 
 const pageQuery = z.object({ redrive: z.string().optional() })
 const redriveForm = z.object({ queue: z.string(), group: z.string().regex(/^[0-9a-f]{12}$/) })
@@ -57,7 +58,7 @@ function deadPage({
     html`${banner(caller)}
 <main>
 <section><h1>Dead letters</h1>
-<p class="soft">Jobs that no attempt will be made at any more, by cause. To choose among them: npm run cli -- redrive QUEUE --help</p>
+<p class="soft">Jobs that will not be tried again, by cause. To choose among them: npm run cli -- redrive QUEUE --help</p>
 ${progress ? progressLine(progress) : html``}</section>
 ${withDead.length > 0 ? withDead.map((summary) => queueSection(summary, caller)) : html`<section><p>No job is dead.</p></section>`}
 </main>`,
@@ -73,7 +74,7 @@ function progressLine({ queue, state, done, matched, skipped, left }: RedrivePro
 function queueSection({ queue, dead, looked, causes, groups }: DeadSummary, caller: Caller): Html {
   const part = dead !== null && looked < dead ? `counted among the newest ${looked}` : 'all of them counted'
   return html`<section><h2><a href="/dashboard/queues/queue/${encodeURIComponent(queue)}?status=failed">${queue}</a></h2>
-<p class="soft">${dead ?? looked} dead, ${causes} causes, ${part}.</p>
+<p class="soft">${dead ?? looked} dead, ${causes} ${causes === 1 ? 'cause' : 'causes'}, ${part}.</p>
 <table>
 <thead><tr><th>Cause</th><th class="n">Jobs</th><th>First seen (UTC)</th><th>Last seen</th><th>Sample</th><th></th></tr></thead>
 <tbody>${groups.slice(0, mostShown).map((group) => groupRow(queue, group, caller))}</tbody>
@@ -99,6 +100,6 @@ function groupRow(
       : html`<form method="post" action="/dashboard/dead/redrive"><input type="hidden" name="queue" value="${queue}"><input type="hidden" name="group" value="${group}"><button class="plain">Run again</button></form>`
   return html`<tr>
 <td style="white-space:normal;overflow-wrap:anywhere">${title}${back}<br><span class="soft">${group}</span></td><td class="n">${count}</td><td>${shortly(firstSeen)}</td><td>${shortly(lastSeen)}</td>
-<td><a href="/dashboard/queues/queue/${encodeURIComponent(queue)}/${encodeURIComponent(sample)}">${sample}</a></td><td>${button}</td>
+<td><a href="/dashboard/queues/queue/${encodeURIComponent(queue)}/${encodeURIComponent(sample)}">${sample}</a> <a href="${whyPath(queue, sample)}">why</a></td><td style="white-space:nowrap">${button}</td>
 </tr>`
 }

@@ -49,22 +49,22 @@ const style = `
 * { box-sizing: border-box; }
 body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); }
 header { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: center; padding: .8rem 1.2rem; background: var(--card); border-bottom: 1px solid var(--line); }
-header strong { font-size: 1.1rem; } header strong a { color: inherit; text-decoration: none; } header nav { display: flex; gap: 1.2rem; flex: 1; } header form { margin: 0; }
+header strong { font-size: 1.1rem; } header strong a { color: inherit; text-decoration: none; } header nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; flex: 1; } header nav a { white-space: nowrap; } header form { margin: 0; }
 main { max-width: 72rem; margin: 0 auto; padding: 1.2rem; display: grid; gap: 1.2rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.2rem; overflow-x: auto; }
-h1 { font-size: 1.25rem; margin: 0; } h1 + dl { margin-top: .6rem; } h2 { font-size: 1rem; margin: 0 0 .6rem; }
+h1 { font-size: 1.25rem; margin: 0; } h1 + dl, h1 + form { margin-top: .6rem; } h2 { font-size: 1rem; margin: 0 0 .6rem; }
 a { color: var(--accent); text-underline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 td:first-child { white-space: nowrap; } th { text-align: left; font-weight: 500; color: var(--soft); font-size: .85rem; } th, td { padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; } .n { text-align: right; } .zero { color: var(--soft); }
 .ok { color: var(--ok); } .warn { color: var(--warn); } .fail { color: var(--fail); } .state { font-weight: 600; white-space: nowrap; } .soft { color: var(--soft); }
 .banner { display: flex; gap: .8rem; align-items: baseline; }
-input { font: inherit; width: 100%; padding: .55rem .7rem; border: 1px solid var(--line); border-radius: 8px; background: var(--ground); color: inherit; }
+input, select { font: inherit; width: 100%; min-height: 2.7rem; padding: .55rem .7rem; border: 1px solid var(--line); border-radius: 8px; background: var(--ground); color: inherit; }
 .filter { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .6rem; align-items: end; } .filter label { display: grid; gap: .2rem; font-size: .85rem; color: var(--soft); }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; } dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; margin: 0; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 button { font: inherit; padding: .5rem 1rem; border: 1px solid var(--accent); border-radius: 8px; background: var(--accent); color: var(--card); cursor: pointer; }
 button.plain { background: none; border: 0; color: var(--accent); padding: 0; text-decoration: underline; }
 .sign-in { max-width: 24rem; margin: 12vh auto 0; } .sign-in form { display: grid; gap: .8rem; margin-top: .8rem; } .sign-in p { margin: .5rem 0 0; } .sign-in label { display: grid; gap: .35rem; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-@media (max-width: 40rem) { main { padding: .8rem; } section { padding: .8rem; } th, td { padding-right: .5rem; } }
+@media (max-width: 40rem) { header nav { flex: 1 1 100%; } main { padding: .8rem; } section { padding: .8rem; } th, td { padding-right: .5rem; } td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; } }
 `

@@ -7,6 +7,6 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   if (result.success) return result.data
   throw new MillraceError(
     'bad-request',
-    result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
+    result.error.issues.map(({ path, message }) => [path.join('.'), message].filter(Boolean).join(': ')).join('; '),
   )
 }

@@ -1,11 +1,13 @@
 import express, { type Request, Router } from 'express'
 import { z } from 'zod'
 import { parseDuration } from '../define/duration.ts'
+import { mostStarts } from '../define/queue/rate.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
-import type { Desk } from '../jobs/desk.ts'
+import { type Desk, withoutTurns } from '../jobs/desk.ts'
 import { explainJob } from '../jobs/explain.ts'
+import { readTerms } from '../jobs/gate/settings.ts'
 import { busyKeys } from '../jobs/gate/view.ts'
 import { type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
@@ -19,7 +21,7 @@ const duration = z.string().transform((text, context) => {
   context.issues.push({ code: 'custom', message: "write a duration such as '1s' or '10m'", input: text })
   return z.NEVER
 })
-const rate = z.strictObject({ max: z.number().int().min(1).max(10_000), per: duration })
+const rate = z.strictObject({ max: z.number().int().min(1).max(mostStarts), per: duration })
 const terms = z.strictObject({
   weight: z.number().min(0.01).max(100).default(1),
   concurrency: z.number().int().min(1).optional(),
@@ -74,6 +76,14 @@ export function queueRoutes({
 
   router
     .route('/queues/:queue/tenants/:tenant')
+    .get(async (request, response) => {
+      everyTenant(request)
+      const { bull: at, queue } = of(request)
+      if (!queue.tenant) throw withoutTurns(queue)
+      const tenant = String(request.params.tenant)
+      const own = await readTerms(at, tenant)
+      response.json({ tenant, ...(own ?? queue.tenant.termsOf(tenant)), isSet: own !== undefined })
+    })
     .put(json, async (request, response) => {
       const by = everyTenant(request, 'operator')
       const { weight, concurrency, rate: given } = parse(terms, request.body)

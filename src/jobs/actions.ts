@@ -2,7 +2,7 @@ import { MillraceError, messageOf } from '../errors.ts'
 import { cancelledMark, type Why } from '../policy/why.ts'
 import { keys } from '../redis/keys.ts'
 import { cancelScript, removeScript, retryScript } from './act-scripts.ts'
-import type { BullQueue, JobMeta } from './bull.ts'
+import { type BullQueue, type JobMeta, stateName } from './bull.ts'
 import { isJobId, pauseOf, unknownJob } from './inspect.ts'
 
 /* What engineers do to one job or one queue. Every one of these may be repeated: what is so already stays so. */
@@ -32,7 +32,12 @@ export async function retryJob(
   { actor, again = false }: { actor: Actor; again?: boolean },
 ): Promise<Acted> {
   await mustSee(queue, id, actor)
-  const acted = (was: string, state: string): Acted => ({ id, queue: queue.name, state, was })
+  const acted = (was: string, state: string): Acted => ({
+    id,
+    queue: queue.name,
+    state: stateName(state),
+    was: stateName(was),
+  })
   for (let look = 0; look < looks; look += 1) {
     const was = await queue.getJobState(id)
     if (was === 'unknown') throw unknownJob(queue, id)
@@ -92,7 +97,12 @@ export async function cancelJob(
   // It is buried when it is started, so that the one after it comes: no reason to wait for that.
   if (was === 'followed') await promote(queue, id)
   const isLater = was === 'active' || was === 'scheduled' || was === 'followed'
-  return { id, queue: queue.name, state: isLater ? 'cancelling' : 'failed', was }
+  return {
+    id,
+    queue: queue.name,
+    state: isLater ? 'cancelling' : 'failed',
+    was: was === 'followed' ? 'waiting' : stateName(was),
+  }
 }
 
 /** Removes a job that nobody has in hand, and forgets that it was ever there: the same event may come again. */
@@ -103,7 +113,7 @@ export async function removeJob(queue: BullQueue, id: string, { actor }: { actor
   if (was === 'active') throw new MillraceError('wrong-state', `${id} is active; cancel it first`)
   if (was === 'scheduled')
     throw new MillraceError('wrong-state', `${id} is the next run of a schedule, which would end with it; cancel it`)
-  return { id, queue: queue.name, state: 'removed', was }
+  return { id, queue: queue.name, state: 'removed', was: stateName(was) }
 }
 
 export type Paused = {

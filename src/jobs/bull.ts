@@ -46,6 +46,11 @@ export function openQueues(queues: readonly AnyQueue[], redis: Redis, prefix: st
   )
 }
 
+/** A state in our words: how a queue keeps its waiting jobs is nobody's business. */
+export function stateName(state: string): string {
+  return state === 'prioritized' ? 'waiting' : state
+}
+
 /** How many jobs of a queue could be taken now: none of one that is paused. */
 export function waitingIn(bull: ReadonlyMap<string, BullQueue>): (queue: string) => Promise<number> {
   return async (name) => {

@@ -91,8 +91,7 @@ export function createDesk({
         rate ? setLimit(bull, queue, rate) : resetLimit(bull, queue),
       ),
     tenant: async (queue, tenant, terms, by) => {
-      if (!queue.tenant)
-        throw new MillraceError('bad-request', `'${queue.name}' has no turns between tenants: its file says no tenant`)
+      if (!queue.tenant) throw withoutTurns(queue)
       await act(queue.name, { action: 'tenant', tenant, ...terms, by }, (bull) => setTerms(bull, tenant, terms))
     },
     freeKey: (name, { tenant, key }, by) =>
@@ -118,4 +117,8 @@ export function createDesk({
     },
     progress: (token, owner) => redrives.redriveProgress(bull, token, owner ? { prefix, owner } : { prefix }),
   }
+}
+
+export function withoutTurns({ name }: AnyQueue): MillraceError {
+  return new MillraceError('bad-request', `'${name}' has no turns between tenants: its file says no tenant`)
 }

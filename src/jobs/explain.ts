@@ -2,7 +2,7 @@ import { messageOf } from '../errors.ts'
 import { explain, type Facts } from '../policy/explain.ts'
 import type { Explanation } from '../policy/explanation.ts'
 import { readBreaker } from './breaker.ts'
-import { type BullQueue, metaOf } from './bull.ts'
+import { type BullQueue, metaOf, stateName } from './bull.ts'
 import { standingOf } from './gate/view.ts'
 import { isJobId, unknownJob } from './inspect.ts'
 import { readWhy, whyField } from './why.ts'
@@ -19,7 +19,7 @@ export type JobExplanation = Explanation & { readonly id: string; readonly queue
 export async function explainJob(bull: BullQueue, id: string, tenant?: string): Promise<JobExplanation> {
   if (!isJobId(id)) throw unknownJob(bull, id)
   const facts = await factsOf(bull, id, tenant)
-  return { id, queue: bull.name, state: facts.state, ...explain(facts) }
+  return { id, queue: bull.name, state: stateName(facts.state), ...explain(facts) }
 }
 
 async function factsOf(bull: BullQueue, id: string, tenant: string | undefined): Promise<Facts> {
@@ -59,6 +59,7 @@ async function factsOf(bull: BullQueue, id: string, tenant: string | undefined):
       why: readWhy(why),
     },
     queue: {
+      name: bull.name,
       paused: paused ? { by: by ?? undefined, at: at ? Number(at) : undefined } : undefined,
       active,
       concurrency: concurrency ? Number(concurrency) : undefined,

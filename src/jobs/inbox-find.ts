@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { type BullQueue, eventKey } from './bull.ts'
+import { type BullQueue, eventKey, stateName } from './bull.ts'
 import { decodeText } from './codec.ts'
 import type { EntryMeta } from './inbox.ts'
 
@@ -92,7 +92,7 @@ export async function outcomesOf(
       if (!queue) return { queue: name, job: null, state: 'unknown queue' }
       const job = await queue.redis.get(queue.toKey(`de:${eventKey(source, event)}`))
       if (job === null) return { queue: name, job, state: 'absent' }
-      const state = await queue.getJobState(job)
+      const state = stateName(await queue.getJobState(job))
       return { queue: name, job, state: state === 'failed' ? 'dead' : state === 'unknown' ? 'removed' : state }
     }),
   )

@@ -1,18 +1,12 @@
 import type { Job as BullJob, JobType } from 'bullmq'
 import { MillraceError } from '../errors.ts'
-import { type BullQueue, dueAt, metaOf } from './bull.ts'
+import { readBreaker } from './breaker.ts'
+import { type BullQueue, metaOf, stateName } from './bull.ts'
 import { decodeOrStored } from './codec.ts'
-import { oldestDue } from './gate/view.ts'
+import { oldestWaitingSeconds } from './oldest.ts'
 
-export const jobStates = [
-  'waiting',
-  'active',
-  'delayed',
-  'prioritized',
-  'completed',
-  'failed',
-  'waiting-children',
-] as const
+/** BullMQ's, but that jobs of a queue with turns, order or keyed limits, which it calls prioritized, are waiting as all others. */
+export const jobStates = ['waiting', 'active', 'delayed', 'completed', 'failed', 'waiting-children'] as const
 export type JobState = (typeof jobStates)[number]
 
 /** BullMQ reads each job of a page twice; larger pages would keep the store from its work. */
@@ -31,6 +25,8 @@ export type QueueSummary = {
   /** Who paused it and when; null where that is not known. */
   readonly pausedBy: string | null
   readonly pausedAt: string | null
+  /** As the last process to speak has it. */
+  readonly breaker: 'closed' | 'open' | 'half-open'
   readonly limits: QueueLimits
 }
 
@@ -44,6 +40,9 @@ export type QueueLimits = {
   readonly concurrency: number | null
   /** Bounds of each tenant that has none of its own. */
   readonly tenantConcurrency: number | null
+  readonly tenantRate: { readonly max: number; readonly perMs: number } | null
+  /** What its jobs wait for besides a free hand: their key's turn, their key's limit, their tenant's turn. */
+  readonly gate: 'order' | 'limit' | 'tenant' | null
 }
 
 export type JobSummary = {
@@ -71,20 +70,23 @@ export type JobDetail = JobSummary & {
 }
 
 export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
-  const [counts, pause, oldest, completed, dead, limits] = await Promise.all([
-    queue.getJobCounts(...(jobStates as unknown as JobType[])),
+  const [found, pause, oldest, completed, dead, limits, breaker] = await Promise.all([
+    queue.getJobCounts('prioritized', ...(jobStates as unknown as JobType[])),
     pauseOf(queue),
     oldestWaitingSeconds(queue),
     lastMinute(queue, 'completed'),
     lastMinute(queue, 'failed'),
     limitsOf(queue),
+    queue.redis.get(queue.toKey('breaker')),
   ])
+  const counts = Object.fromEntries(jobStates.map((state) => [state, found[state] ?? 0])) as Record<JobState, number>
   return {
     name: queue.name,
-    counts: Object.fromEntries(jobStates.map((state) => [state, counts[state] ?? 0])) as Record<JobState, number>,
+    counts: { ...counts, waiting: counts.waiting + (found.prioritized ?? 0) },
     oldestWaitingSeconds: oldest,
     throughputPerMinute: { completed, dead },
     ...pause,
+    breaker: readBreaker(breaker)?.state ?? 'closed',
     limits,
   }
 }
@@ -92,7 +94,7 @@ export async function summarizeQueue(queue: BullQueue): Promise<QueueSummary> {
 async function limitsOf(queue: BullQueue): Promise<QueueLimits> {
   const [meta, gate] = await Promise.all([
     queue.redis.hmget(queue.toKey('meta'), 'max', 'duration', 'concurrency', 'limitSet'),
-    queue.redis.hmget(queue.toKey('gate'), 'max', 'per', 'concurrency'),
+    queue.redis.hmget(queue.toKey('gate'), 'max', 'per', 'concurrency', 'rateMax', 'ratePer', 'kind'),
   ])
   const [max, perMs] = meta[0] ? meta : gate
   const number = (text: string | null | undefined) => (text ? Number(text) : null)
@@ -102,6 +104,8 @@ async function limitsOf(queue: BullQueue): Promise<QueueLimits> {
     isSet: meta[3] === '1',
     concurrency: number(meta[2]),
     tenantConcurrency: number(gate[2]),
+    tenantRate: gate[3] && gate[4] ? { max: Number(gate[3]), perMs: Number(gate[4]) } : null,
+    gate: (gate[5] ?? null) as QueueLimits['gate'],
   }
 }
 
@@ -110,20 +114,6 @@ export async function pauseOf(queue: BullQueue): Promise<Pick<QueueSummary, 'pau
   const [paused, by = null, at = null] = await queue.redis.hmget(queue.toKey('meta'), 'paused', 'pausedBy', 'pausedAt')
   if (paused === null || paused === undefined) return { paused: false, pausedBy: null, pausedAt: null }
   return { paused: true, pausedBy: by, pausedAt: at === null ? null : new Date(Number(at)).toISOString() }
-}
-
-async function oldestWaitingSeconds(queue: BullQueue): Promise<number> {
-  const [plain, gated] = await Promise.all([oldestInList(queue), oldestDue(queue)])
-  const since = Math.min(plain ?? Number.POSITIVE_INFINITY, gated ?? Number.POSITIVE_INFINITY)
-  return since === Number.POSITIVE_INFINITY ? 0 : Math.max(0, (Date.now() - since) / 1_000)
-}
-
-async function oldestInList(queue: BullQueue): Promise<number | undefined> {
-  // Jobs come in on the list's left end and are taken from its right; reading one id is cheap however long it is.
-  const id = await queue.redis.lindex(queue.toKey('wait'), -1)
-  const [timestamp, opts] = id === null ? [] : await queue.redis.hmget(queue.toKey(id), 'timestamp', 'opts')
-  if (!timestamp) return undefined
-  return dueAt({ timestamp: Number(timestamp), opts: JSON.parse(opts ?? '{}') as BullJob['opts'] })
 }
 
 /** Counted in the sets of finished jobs, because BullMQ's own metrics cost each job 8 % more time in the store (measured). */
@@ -154,7 +144,7 @@ export async function listJobs(
   const jobs: JobSummary[] = []
   let at = cursor
   while (jobs.length < wanted && at < cursor + maxScan) {
-    const page = (await queue.getJobs([state], at, at + wanted - 1, false)) as (BullJob | undefined)[]
+    const page = await pageOf(queue, state, at, wanted)
     if (page.length === 0) return { jobs, next: undefined }
     for (const job of page) {
       at += 1
@@ -164,6 +154,16 @@ export async function listJobs(
     }
   }
   return { jobs, next: at }
+}
+
+/** A queue has its waiting jobs in the list, or with a gate in the set of prioritized ones; the pages go through both. */
+async function pageOf(queue: BullQueue, state: JobState, at: number, count: number): Promise<(BullJob | undefined)[]> {
+  const read = async (type: JobType, from: number, wanted: number) =>
+    (await queue.getJobs([type], from, from + wanted - 1, false)) as (BullJob | undefined)[]
+  const first = await read(state, at, count)
+  if (state !== 'waiting' || first.length === count) return first
+  const before = await queue.redis.llen(queue.toKey('wait'))
+  return [...first, ...(await read('prioritized', Math.max(0, at - before), count - first.length))]
 }
 
 function fits(
@@ -218,7 +218,7 @@ function summarizeJob(queue: BullQueue, job: BullJob, state: string): JobSummary
     id: job.id ?? '',
     queue: queue.name,
     name: job.name,
-    state,
+    state: stateName(state),
     tenant: meta.tenant ?? null,
     event: meta.event ?? null,
     schedule: meta.schedule ?? null,

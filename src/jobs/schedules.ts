@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Job as BullJob } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { formatDuration } from '../define/duration.ts'
 import type { SchedulePolicy } from '../define/queue/schedule.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
@@ -80,6 +81,11 @@ export async function listSchedules(queue: BullQueue): Promise<ScheduleSummary[]
       ...(run ? { last: iso(run.at), lastJob: run.job } : {}),
     }
   })
+}
+
+/** When it comes, for people. */
+export function whenOf({ cron, every = 0, tz }: ScheduleSummary): string {
+  return cron === undefined ? `every ${formatDuration(every)}` : `${cron} (${tz})`
 }
 
 /** Remembers that a scheduled job was started. Not worth a failed attempt when the store does not take it. */

@@ -1,4 +1,5 @@
 import { formatDuration } from '../define/duration.ts'
+import { cli, word } from './command.ts'
 import { type Explanation, iso, said } from './explanation.ts'
 import type { Standing } from './standing.ts'
 import type { Why } from './why.ts'
@@ -21,6 +22,7 @@ export type Facts = {
     readonly why: Why | undefined
   }
   readonly queue: {
+    readonly name: string
     readonly paused: { readonly by: string | undefined; readonly at: number | undefined } | undefined
     readonly active: number
     readonly concurrency: number | undefined
@@ -37,7 +39,8 @@ export type Facts = {
 
 /** The first reason that holds, from what keeps everybody waiting to what keeps only this one. */
 export function explain(facts: Facts): Explanation {
-  const { now, state, job } = facts
+  const { now, state, job, queue } = facts
+  const of = `${queue.name} ${job.id}`
   const attempt = `attempt ${Math.min(job.attemptsMade + 1, job.attempts)} of ${job.attempts}`
   switch (state) {
     case 'completed':
@@ -56,7 +59,7 @@ export function explain(facts: Facts): Explanation {
         : said(
             'running',
             `It is in hand of ${job.worker ?? 'a worker'} since ${ago(now, job.startedAt, '')}, ${attempt}.`,
-            'Wait, or cancel it (millrace cancel).',
+            `Wait, or ${cli('cancel', of)}.`,
             { worker: job.worker ?? null },
           )
     case 'delayed':
@@ -68,31 +71,31 @@ export function explain(facts: Facts): Explanation {
 
 /** What to do about a job that is dead, by what it said of itself last. */
 const afterDeath = {
-  dead: 'Mend the cause, then retry it (millrace retry), or many of its kind (millrace redrive).',
-  expired: 'Enqueue it anew if it is still wanted; run again by hand it would only expire again.',
-  cancelled: 'Nothing; if it is wanted after all, retry it (millrace retry).',
-  dropped: 'Nothing: its handler gave it up. If that was wrong, mend the handler and retry it (millrace retry).',
-  unfit: 'Mend the schema, or the migration to it, then retry it (millrace retry).',
-  poison: 'Find out what kills the process (memory, native code, a loop without end), then retry it (millrace retry).',
+  dead: 'Mend the cause',
+  expired: 'Enqueue it anew if it is still wanted; run again by hand it would only expire again',
+  cancelled: 'Nothing; if it is wanted after all',
+  dropped: 'Nothing: its handler gave it up. If that was wrong, mend the handler',
+  unfit: 'Mend the schema, or the migration to it',
+  poison: 'Find out what kills the process (memory, native code, a loop without end)',
 } as const
 
-function dead({ now, job }: Facts): Explanation {
+function dead({ now, job, queue }: Facts): Explanation {
   const last = job.why?.code ?? 'dead'
   const code = last in afterDeath ? (last as keyof typeof afterDeath) : 'dead'
   return said(
     code,
     `It will not be tried again: ${job.reason ?? 'no reason was stored'}. That was ${ago(now, job.finishedAt)}, after ${job.attemptsMade} of ${job.attempts} attempts.`,
-    afterDeath[code],
+    `${afterDeath[code]}${code === 'expired' ? '' : `, then ${cli('retry', `${queue.name} ${job.id}`)}; or all that died of it: ${cli('redrive', queue.name)}`}.`,
     { reason: job.reason ?? null },
   )
 }
 
-function putOff({ now, job, standing }: Facts): Explanation {
+function putOff({ now, job, queue, standing }: Facts): Explanation {
   const { why, dueAt, attemptsMade, attempts } = job
   const until = why?.until ?? dueAt
   const when = until === undefined ? 'later' : `in ${formatDuration(Math.max(0, until - now))}`
   const key = standing?.holder?.id === job.id ? ' The jobs of its key wait for it.' : ''
-  const early = 'To run it now: millrace retry.'
+  const early = `To run it now: ${cli('retry', queue.name, job.id)}.`
   const facts = { error: why?.error ?? why?.reason ?? null }
   switch (why?.code) {
     case 'backoff':
@@ -138,14 +141,14 @@ function waiting(facts: Facts): Explanation {
     return said(
       'store-refuses-writes',
       `The queue store takes no writes: ${refusal}. Nothing can be started.`,
-      'Mend the store: millrace doctor says more.',
+      `Mend the store: ${cli('doctor')} says more.`,
     )
   if (queue.paused) {
     const { by, at } = queue.paused
     return said(
       'queue-paused',
       `The queue is paused${by ? ` by ${by}` : ''}${at ? ` since ${iso(at)}` : ''}.`,
-      'millrace resume <queue>',
+      `Find out why, then ${cli('resume', queue.name)}.`,
     )
   }
   if (workers.count === 0)
@@ -164,7 +167,7 @@ function waiting(facts: Facts): Explanation {
     return said(
       'queue-rate-limit',
       `The queue has started as many jobs as it may; it goes on in ${formatDuration(queue.rateLimitedMs)}.`,
-      'Wait, or raise the limit: millrace limit <queue>.',
+      `Wait, or raise the limit: ${cli('limit', queue.name, '--max … --per …')}.`,
       {},
       now + queue.rateLimitedMs,
     )
@@ -179,35 +182,35 @@ function waiting(facts: Facts): Explanation {
 }
 
 /** What the gate has against it. */
-function held({ now, job }: Facts, standing: Standing): Explanation | undefined {
+function held({ now, job, queue }: Facts, standing: Standing): Explanation | undefined {
   const { holder, key, tenant, running, concurrency, keyDueAt, tenantDueAt } = standing
   if (holder && holder.id !== job.id)
     return said(
       'key-busy',
-      `Jobs of the key ${JSON.stringify(key)} run one after the other, and job ${holder.id} (${holder.state}) is not done; ${standing.ahead} before this one.`,
-      `millrace explain says what ${holder.id} waits for; retry, cancel or delete it, or free the key: millrace keys <queue> --free.`,
+      `Jobs of the key ${JSON.stringify(key)} run one after the other, and job ${holder.id} (${holder.state}) is not done; ${before(standing.ahead)}.`,
+      `${cli('explain', queue.name, holder.id)} says what that one waits for; retry, cancel or delete it, or free the key: ${cli('keys', queue.name, '--free', word(key ?? ''), ...(tenant ? ['--tenant', word(tenant)] : []))}.`,
       { key: key ?? null, holder: holder.id, ahead: standing.ahead },
     )
   if (keyDueAt !== undefined && keyDueAt > now)
     return said(
       'key-limited',
-      `Jobs of the key ${JSON.stringify(key)} are held back for another ${formatDuration(keyDueAt - now)}; ${standing.ahead} before this one.`,
-      'Wait, or raise the limit: millrace limit <queue>.',
+      `Jobs of the key ${JSON.stringify(key)} are held back for another ${formatDuration(keyDueAt - now)}; ${before(standing.ahead)}.`,
+      `Wait, or raise the limit: ${cli('limit', queue.name, '--max … --per …')}.`,
       { key: key ?? null, ahead: standing.ahead },
       keyDueAt,
     )
   if (concurrency !== undefined && running >= concurrency)
     return said(
       'tenant-cap',
-      `${nameOf(tenant)} may have ${concurrency} jobs in hand at once, and has ${running}; ${standing.ahead} before this one.`,
-      'Wait, or raise its bound: millrace tenant <queue> <tenant>.',
+      `${nameOf(tenant)} may have ${concurrency} jobs in hand at once, and has ${running}; ${before(standing.ahead)}.`,
+      `Wait, or raise its bound: ${cli('tenant', queue.name, word(tenant), '--concurrency …')}.`,
       { tenant, running, concurrency, ahead: standing.ahead },
     )
   if (tenantDueAt !== undefined && tenantDueAt > now)
     return said(
       'tenant-rate',
       `${nameOf(tenant)} has started as many jobs as it may; it goes on in ${formatDuration(tenantDueAt - now)}, with ${standing.ahead} before this one.`,
-      'Wait, or raise its rate: millrace tenant <queue> <tenant>.',
+      `Wait, or raise its rate: ${cli('tenant', queue.name, word(tenant), '--max … --per …')}.`,
       { tenant, ahead: standing.ahead },
       tenantDueAt,
     )
@@ -223,20 +226,30 @@ function held({ now, job }: Facts, standing: Standing): Explanation | undefined 
 
 function busy({ workers, queue, position }: Facts): Explanation {
   const { count, slots } = workers
-  const before = position === undefined ? 'Many jobs are before it.' : `${position} jobs are before it.`
+  const ahead =
+    position === undefined
+      ? 'Many jobs are before it.'
+      : position === 0
+        ? 'It is the next one.'
+        : `${position} jobs are before it.`
   if (slots !== undefined && queue.active >= slots)
     return said(
       'slots-busy',
-      `All ${slots} slots of ${count} workers are busy. ${before}`,
+      `All ${slots} slots of ${count} workers are busy. ${ahead}`,
       'Wait, start more workers, or raise their concurrency.',
       { slots, workers: count, active: queue.active, position: position ?? null },
     )
   return said(
     'next',
-    `A worker is about to take it. ${before}`,
+    `A worker is about to take it. ${ahead}`,
     'Nothing; if it stays like this, look at /readyz of the workers.',
     { position: position ?? null },
   )
+}
+
+/** How many jobs stand before it. */
+function before(count: number): string {
+  return count === 0 ? 'it is the first of them' : `${count} before this one`
 }
 
 function nameOf(tenant: string): string {

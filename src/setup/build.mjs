@@ -25,6 +25,11 @@ export function isStale(root) {
   }
 }
 
+/** True when dist is the result of a build, of whichever sources. */
+export function hasBuild(root) {
+  return exists(join(root, 'dist', stamp))
+}
+
 export async function build({ root, env, show, run }) {
   await show('Building', () => compile(root, (args) => run(execPath, args, env)))
 }

@@ -15,7 +15,11 @@ export type StoredJob = {
 }
 
 /** All jobs of a queue, in the given states or in any. */
-export async function jobsOf(app: App, queue: string, states: readonly JobState[] = jobStates): Promise<StoredJob[]> {
+export async function jobsOf(
+  app: App,
+  queue: string,
+  states: readonly (JobState | 'prioritized')[] = ['prioritized', ...jobStates],
+): Promise<StoredJob[]> {
   const bull = app.bull.get(queue)
   if (!bull) throw new Error(`there is no queue ${queue}`)
   const jobs = await bull.getJobs([...states])

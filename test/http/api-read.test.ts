@@ -208,3 +208,34 @@ describe('every answer', () => {
     expect(new Set(problems).size).toBe(problems.length)
   })
 })
+
+describe('what may be said in the URL', () => {
+  it('is a delay and an expiry of the jobs that are added', async () => {
+    const { id } = (await (
+      await ask('/queues/notes/jobs?delay=10m&expires=1h', { method: 'POST', body: JSON.stringify({ text: 'later' }) })
+    ).json()) as { id: string }
+    expect(await read(`/queues/notes/jobs/${id}`)).toMatchObject({ state: 'delayed' })
+    const { code, until } = await read<{ code: string; until: string }>(`/queues/notes/jobs/${id}/explain`)
+    expect(code).toBe('delayed-until')
+    expect(Date.parse(until) - Date.now()).toBeGreaterThan(9 * 60_000)
+  })
+
+  it('is dead for those that BullMQ calls failed', async () => {
+    expect(await read('/queues/notes/jobs?state=dead')).toEqual(await read('/queues/notes/jobs?state=failed'))
+  })
+
+  it.each([
+    ['POST', 'delay=10', 'delay: write a duration'],
+    ['POST', 'delay=-5s', 'delay: write a duration'],
+    ['POST', 'expires=soon', 'expires: write a duration'],
+    ['POST', 'dealy=5s', '"dealy"'],
+    ['GET', 'stat=dead', '"stat"'],
+  ] as const)('%s with %s is refused, and says why', async (method, query, said) => {
+    const body = method === 'POST' ? { body: '{"text":"x"}' } : {}
+    const answer = await ask(`/queues/notes/jobs?${query}`, { method, ...body })
+    expect(answer.status).toBe(400)
+    const { detail } = (await answer.json()) as { detail: string }
+    expect(detail).toContain(said)
+    expect(detail).not.toMatch(/^:/)
+  })
+})

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import quarantine from '../../queues/quarantine.ts'
 import { defineQueue, defineWorker } from '../../src/index.ts'
+import type { BullQueue } from '../../src/jobs/bull.ts'
+import { readTerms, setTerms } from '../../src/jobs/gate/settings.ts'
 import { apiOf } from '../harness/api.ts'
 import { operatorKey, startTestApp, type TestApp, tenantKey, viewerKey } from '../harness/app.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
@@ -45,15 +47,41 @@ const add = async (queue: typeof shared, key: string) => (await app.enqueue(queu
 const code = async (queue: string, id: string) =>
   (await read<{ code: string }>(`/queues/${queue}/jobs/${id}/explain`, { key: viewerKey })).code
 
+describe('a queue with turns, order or keyed limits', () => {
+  it('has waiting jobs like any other: counted, listed page by page, and with an age', async () => {
+    const ids = [await add(ordered, 'aged'), await add(ordered, 'aged'), await add(ordered, 'aged')]
+    await until(async () => (await code('ordered', ids[0] ?? '')) === 'running', 'the first is in hand')
+    const found: string[] = []
+    for (let query = '?limit=1'; query; ) {
+      const { jobs, next } = await read<{ jobs: { id: string; state: string }[]; next: string | null }>(
+        `/queues/ordered/jobs${query}`,
+      )
+      expect(jobs.every(({ state }) => state === 'waiting')).toBe(true)
+      found.push(...jobs.map(({ id }) => id))
+      query = next === null ? '' : `?limit=1&cursor=${next}`
+    }
+    expect(found.filter((id) => ids.includes(id)).sort()).toEqual(ids.slice(1).sort())
+    expect(new Set(found).size).toBe(found.length)
+    const { counts, oldestWaitingSeconds } = await read<{
+      counts: { waiting: number }
+      oldestWaitingSeconds: number
+    }>('/queues/ordered', { key: viewerKey })
+    expect(counts.waiting).toBe(found.length)
+    const waiting = await app.bull.get('ordered')?.getJob(ids[1] ?? '')
+    expect(oldestWaitingSeconds).toBeGreaterThan(0)
+    expect(oldestWaitingSeconds).toBeLessThanOrEqual((Date.now() - (waiting?.timestamp ?? 0)) / 1_000)
+  })
+})
+
 describe('explain', () => {
   it('says what a job waits for, in words and in figures', async () => {
     await add(ordered, 'k')
     const id = await add(ordered, 'k')
     await until(async () => (await code('ordered', id)) === 'key-busy', 'it waits for its key')
     const found = await read(`/queues/ordered/jobs/${id}/explain`)
-    expect(found).toMatchObject({ id, queue: 'ordered', state: 'prioritized', code: 'key-busy', until: null })
+    expect(found).toMatchObject({ id, queue: 'ordered', state: 'waiting', code: 'key-busy', until: null })
     expect(found.words).toContain('Jobs of the key "k" run one after the other')
-    expect(found.todo).toContain('free the key')
+    expect(found.todo).toContain('npm run cli -- keys ordered --free k')
   })
 
   it.each([
@@ -132,6 +160,30 @@ describe('a tenant', () => {
     expect((await change('DELETE', '/queues/shared/tenants/t')).status).toBe(204)
     const third = await add(shared, 't')
     await until(async () => (await code('shared', third)) === 'tenant-cap', 'it has enough again')
+  })
+
+  it('can be looked at', async () => {
+    const path = '/queues/shared/tenants/looked'
+    expect(await read(path, { key: viewerKey })).toEqual({ tenant: 'looked', weight: 1, concurrency: 1, isSet: false })
+    await change('PUT', path, { weight: 2, rate: { max: 5, per: '1s' } })
+    const set = { tenant: 'looked', weight: 2, rate: { max: 5, perMs: 1_000 }, isSet: true }
+    expect(await read(path, { key: viewerKey })).toEqual(set)
+    await change('DELETE', path)
+    expect((await ask('/queues/plain/tenants/looked')).status).toBe(400)
+    expect((await ask(path, { key: tenantKey })).status).toBe(404)
+  })
+
+  it('is read back as it was set', async () => {
+    const bull = app.bull.get('shared') as BullQueue
+    for (const terms of [
+      { weight: 2, concurrency: undefined, rate: { max: 5, perMs: 1_000 } },
+      { weight: 1, concurrency: 3, rate: undefined },
+    ]) {
+      await setTerms(bull, 'read', terms)
+      expect(await readTerms(bull, 'read')).toEqual(terms)
+    }
+    await setTerms(bull, 'read', undefined)
+    expect(await readTerms(bull, 'read')).toBeUndefined()
   })
 
   it('of a queue without turns is refused', async () => {

@@ -31,7 +31,7 @@ const twoOf = async () => {
 it('comes when the first is cancelled', async () => {
   const first = await twoOf()
   const acted = await cancelJob(one.bull, first, { actor, prefix: one.app.prefix })
-  expect(acted).toMatchObject({ state: 'cancelling', was: 'followed' })
+  expect(acted).toMatchObject({ state: 'cancelling', was: 'waiting' })
   await until(() => ran.length > 0, 'the last one runs')
   expect(ran).toEqual([2])
   expect((await one.jobIn(first, 'failed')).reason).toBe('cancelled: by ada')

@@ -6,7 +6,7 @@ export type RateOptions = { max: number; per: Duration }
 export type RatePolicy = { readonly max: number; readonly perMs: number }
 
 /** The last `max` starts of each key are remembered, to keep the bound exactly. */
-const mostStarts = 10_000
+export const mostStarts = 10_000
 
 export function rateOf(options: RateOptions, at: string): RatePolicy {
   noUnknown(options, ['max', 'per'], at)

@@ -89,6 +89,14 @@ export async function setTerms(bull: BullQueue, tenant: string, terms: TenantTer
   await askAgain(bull, tenant)
 }
 
+/** What was set at run time for a tenant; undefined where the queue file holds. */
+export async function readTerms(bull: BullQueue, tenant: string): Promise<TenantTerms | undefined> {
+  const text = await bull.redis.hget(bull.toKey('gate:set'), tenant)
+  if (text === null) return undefined
+  const [weight, concurrency, max, perMs] = JSON.parse(text) as [number, ...(number | null)[]]
+  return { weight, concurrency: concurrency ?? undefined, rate: max && perMs ? { max, perMs } : undefined }
+}
+
 async function isLimitSet(bull: BullQueue): Promise<boolean> {
   return (await bull.redis.hget(bull.toKey('meta'), 'limitSet')) === '1'
 }
