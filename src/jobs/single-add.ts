@@ -7,6 +7,8 @@ import type { DedupeMode } from '../define/queue/dedupe.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import type { EnqueueOptions } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
+import { cancelledMark } from '../policy/why.ts'
+import { keys as keysOf } from '../redis/keys.ts'
 import { addKeys, type InboxFields, type OwnOptions, splitLua } from './add-script.ts'
 import { unavailable } from './batch.ts'
 import { hashedKey } from './bull.ts'
@@ -75,7 +77,7 @@ const script = (() => {
   return `${gatedCallThatRemoves}
 local prefix, id, name, now, data, json, mode, own, ttl, delay, guard, guardTtl = unpack(ARGV, 1, 12)
 local inbox, entry, entryData, entryRaw, cancels, queue = unpack(ARGV, 13, 18)
-local attempt, encode = redis.pcall, cjson.encode
+local attempt = redis.pcall
 local cjson = { encode = function() return json end }
 ${functions}
 local key, guardKey = prefix .. 'de:' .. own, prefix .. 'de:' .. guard
@@ -110,7 +112,9 @@ elseif mode == 'debounce' and old and rcall('ZREM', KEYS[6], old) == 1 then
 elseif mode == 'supersede' and isUnfinished(old) then
   local waited = rcall('LREM', KEYS[1], 1, old) + rcall('ZREM', KEYS[6], old) + rcall('ZREM', KEYS[10], old)
   if waited > 0 then forget(old) else
-    rcall('PUBLISH', cancels, encode({ queue = queue, id = old, reason = 'superseded' }))
+    -- As a cancellation by hand: the mark holds, the message is only the hint.
+    rcall('HSET', prefix .. old, 'defa', '${cancelledMark}superseded by ' .. id)
+    rcall('PUBLISH', cancels, queue .. ' ' .. old)
   end
 end
 
@@ -186,7 +190,7 @@ export function createSingleAdd({ redis, prefix, durability, ackDeadlineMs, inbo
     const own = [id, name, Date.now(), data, options, mode, key?.id ?? '', key?.ttl ?? 0, delayMs]
     const event = [entry?.meta ?? '', entry?.data === '' ? '-' : (entry?.data ?? ''), entry?.raw ?? '']
     const args = [start, ...own, guard?.id ?? '', guard?.ttl ?? 0, inbox?.key ?? '', ...event]
-    const all = [...keys, ...args, `${prefix}:cancel`, queue]
+    const all = [...keys, ...args, keysOf.cancel(prefix), queue]
     try {
       const stored = await redis.evalsha(sha, keys.length, ...all).catch((error: Error) => {
         if (!error.message.startsWith('NOSCRIPT')) throw error
