@@ -126,6 +126,6 @@ export function dueAt({ timestamp, opts }: Pick<BullJob, 'timestamp' | 'opts'>):
   return timestamp + (opts.delay ?? 0)
 }
 
-export function metaOf(bullJob: BullJob): JobMeta {
+export function metaOf(bullJob: Pick<BullJob, 'opts'>): JobMeta {
   return (bullJob.opts as { meta?: JobMeta }).meta ?? {}
 }

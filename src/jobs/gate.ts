@@ -2,6 +2,7 @@ import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import type { BullQueue } from './bull.ts'
+import { adopt } from './gate/adopt.ts'
 import { hasGate, shortKey } from './gate/place.ts'
 import { reconcileScript } from './gate/reconcile.ts'
 import { writeSettings } from './gate/settings.ts'
@@ -42,7 +43,7 @@ export class Gate {
   async start(): Promise<void> {
     await this.#settle().catch((error) => this.#log.warn({ err: error }, 'could not write the gates; trying again'))
     let isRunning = false
-    this.#timer = setInterval(() => {
+    const look = () => {
       if (isRunning) return
       isRunning = true
       this.#round = this.reconcile()
@@ -50,7 +51,9 @@ export class Gate {
         .finally(() => {
           isRunning = false
         })
-    }, everyMs)
+    }
+    look()
+    this.#timer = setInterval(look, everyMs)
   }
 
   async stop(): Promise<void> {
@@ -64,6 +67,7 @@ export class Gate {
     for (const queue of this.#queues) {
       if (!hasGate(queue)) continue
       const bull = this.#bullOf(queue)
+      await adopt(bull, queue)
       for (let call = 0; call < maxCalls; call++) {
         const cursor = this.#cursors.get(queue.name) ?? '0'
         const next = String(await bull.redis.eval(reconcileScript, 1, bull.toKey('gate'), cursor, perCall))

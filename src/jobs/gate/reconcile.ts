@@ -43,8 +43,9 @@ for i = 1, #found[2], 2 do
     local tenant = redisCall('HGET', p .. first, 'gt')
     if tenant then gate.more().open(p, tenant, tonumber(n), held)
     else
-      -- A job that was removed from under its place.
+      -- A job that was removed from under its place, or that another than us put there.
       redisCall('ZREM', p .. 'prioritized', first)
+      if redisCall('EXISTS', p .. first) == 1 then gate.more().enter(p, first) end
     end
   elseif not held then
     redisCall('HDEL', p .. 'gate:names', n)

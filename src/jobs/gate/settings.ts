@@ -2,6 +2,7 @@ import type { RatePolicy } from '../../define/queue/rate.ts'
 import type { TenantTerms } from '../../define/queue/tenant.ts'
 import type { AnyQueue } from '../../define/queue.ts'
 import type { BullQueue } from '../bull.ts'
+import { toAdopt } from './adopt.ts'
 import { gateFunctions } from './lua.ts'
 import { hasGate } from './place.ts'
 
@@ -21,8 +22,11 @@ export async function writeSettings(bull: BullQueue, queue: AnyQueue): Promise<v
   if (!limit && !isSet) await bull.removeGlobalRateLimit()
   if (!hasGate(queue)) return void (await redis.del(key))
   const terms = tenant?.isUniform ? tenant.termsOf('') : undefined
+  const shape = [tenant && 'tenant', order && 'order', limit?.by && 'limit'].filter(Boolean).join(' ')
   const fields: Record<string, string | number> = {
     kind: order ? 'order' : limit?.by ? 'limit' : 'tenant',
+    shape,
+    ...((await redis.hget(key, 'shape')) === shape ? {} : toAdopt()),
     weight: terms?.weight ?? 1,
     own: tenant?.isUniform === false || (await redis.exists(bull.toKey('gate:set'))) === 1 ? '1' : '0',
     ...(terms?.concurrency === undefined ? {} : { concurrency: terms.concurrency }),
