@@ -78,9 +78,13 @@ export function eventKey(source: string, event: string): string {
   return `${source}.${event}`
 }
 
-/** A deduplication id of a caller's key, which may be of any length and hold any character. */
-export function hashedKey(key: string): string {
-  return `key-${createHash('sha256').update(key).digest('base64url')}`
+/**
+ * A deduplication id of a caller's key, which may be of any length and hold any character. Each tenant has its own: nobody's
+ * job may be taken for another tenant's, make room for it, or tell of it.
+ */
+export function hashedKey(key: string, tenant?: string): string {
+  const own = tenant === undefined ? key : JSON.stringify([tenant, key])
+  return `key-${createHash('sha256').update(own).digest('base64url')}`
 }
 
 /** BullMQ's word for removing no job at all. */

@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { z } from 'zod'
+import quarantine from '../../queues/quarantine.ts'
+import { defineQueue, defineWorker } from '../../src/index.ts'
+import { apiOf } from '../harness/api.ts'
+import { operatorKey, startTestApp, type TestApp, tenantKey } from '../harness/app.ts'
+import { startRedis, type TestRedis } from '../harness/redis.ts'
+
+/* A queue's own deduplication keys are made of payloads, which anybody may choose: they must not reach across tenants. */
+
+const payload = z.object({ key: z.string(), secret: z.string().optional() })
+const by = ({ key }: { key: string }) => key
+const modes = ['once', 'debounce', 'singleton', 'keep-last', 'supersede'] as const
+const queues = modes.map((mode) => {
+  const name = `q-${mode}`
+  if (mode === 'once' || mode === 'debounce') return defineQueue({ name, payload, dedupe: { by, mode, within: '1h' } })
+  return defineQueue({ name, payload, dedupe: { by, mode } })
+})
+const [once] = queues
+let redis: TestRedis
+let app: TestApp
+beforeAll(async () => {
+  redis = await startRedis()
+  const worker = defineWorker(once as (typeof queues)[number], ({ payload: { secret } }) => ({ secret }))
+  app = await startTestApp(redis.url, {
+    definitions: { queues: [...queues, quarantine], workers: [worker], ignored: [] },
+  })
+})
+afterAll(async () => {
+  await app.close()
+  await redis.stop()
+})
+const { read } = apiOf(() => app)
+type Added = { id: string; duplicate: boolean; state?: string; result?: unknown }
+const add = (queue: string, body: object, key?: string) =>
+  read<Added>(`/queues/${queue}/jobs${queue === 'q-once' ? '?wait=10s' : ''}`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    ...(key === undefined ? {} : { key }),
+  })
+
+it.each(modes)('%s: a tenant meets nobody else’s job', async (mode) => {
+  const queue = `q-${mode}`
+  const first = await add(queue, { key: 'same', secret: 'theirs' })
+  const mine = await add(queue, { key: 'same', secret: 'mine' }, tenantKey)
+  expect(mine.duplicate).toBe(false)
+  expect(mine.id).not.toBe(first.id)
+  if (mode === 'once') expect(mine.result).toEqual({ secret: 'mine' })
+  expect(await read(`/queues/${queue}/jobs/${first.id}`, { key: operatorKey })).toMatchObject({ id: first.id })
+})
+
+it('still knows its own', async () => {
+  const first = await add('q-once', { key: 'own' }, tenantKey)
+  expect(await add('q-once', { key: 'own' }, tenantKey)).toMatchObject({ id: first.id, duplicate: true })
+})
