@@ -53,6 +53,9 @@ const mustGoOn = [moveToActive, extendLock, extendLocks, moveStalledJobsToWait]
 const keepDueRun = `local due = string.sub(ARGV[3], 1, ${schedulePrefix.length}) == '${schedulePrefix}' and redis.call('ZSCORE', KEYS[1], ARGV[3])
 if due and tonumber(due) <= tonumber(ARGV[7]) then redis.call('ZREM', KEYS[1], ARGV[3]) end\n`
 
+/** A cancellation that came too late must not stop a new run. BullMQ forgets it only for jobs that failed. */
+const forgetMark = `redis.call('HDEL', KEYS[1], 'defa')\n`
+
 /** Behind a gate a job's priority is its lane, where it has its tenant's slot and its key's order: another one would lose both. */
 const keepLane = `if redis.call('EXISTS', (string.gsub(KEYS[4], 'prioritized$', 'gate'))) == 1 then
   return redis.error_reply('ERR jobs of this queue take turns; they have no priority of their own')
@@ -84,6 +87,7 @@ export function prepareScripts(): void {
     if (!script.content.startsWith(letWorkGoOn)) script.content = letWorkGoOn + script.content
   if (!addJobScheduler.content.startsWith(keepDueRun)) addJobScheduler.content = keepDueRun + addJobScheduler.content
   if (!changePriority.content.startsWith(keepLane)) changePriority.content = keepLane + changePriority.content
+  if (!reprocessJob.content.startsWith(forgetMark)) reprocessJob.content = forgetMark + reprocessJob.content
   for (const script of gated) script.content = withCall(script.content, gatedCall)
   moveToFinished.content = withCall(moveToFinished.content, gatedCallThatFinishes)
   removeJob.content = withCall(removeJob.content, gatedCallThatRemoves)

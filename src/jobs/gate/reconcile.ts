@@ -39,7 +39,12 @@ local found = redisCall('HSCAN', p .. 'gate:names', ARGV[1], 'COUNT', ARGV[2])
 for i = 1, #found[2], 2 do
   local n, lane = found[2][i], found[2][i + 1]
   local first, held = firstOf(p, tonumber(n))[1], redisCall('HGET', p .. 'gate:held', n)
-  if first then
+  if first and redisCall('HSETNX', p .. 'gate:lanes', lane, n) == 0 and redisCall('HGET', p .. 'gate:lanes', lane) ~= n then
+    -- It had lost its number and was given another one since.
+    for _, id in ipairs(redisCall('ZRANGEBYSCORE', p .. 'prioritized', n * 4294967296, '(' .. string.format('%.0f', (n + 1) * 4294967296), 'LIMIT', 0, 100)) do
+      gate.more().adopt(p, id, '')
+    end
+  elseif first then
     local tenant = redisCall('HGET', p .. first, 'gt')
     if tenant then gate.more().open(p, tenant, tonumber(n), held)
     else
