@@ -13,6 +13,9 @@ const perCall = 500
 /** A round stops here; the next one goes on. */
 const maxCalls = 200
 
+/** KEYS[1] the hold, ARGV[1] for how long. Of several jobs that were told to wait, the one that was told longest is right. */
+const holdScript = `if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end`
+
 /**
  * Upkeep of the gates. What a gate does it does inside the scripts (gate/lua.ts); here its settings are written at the start,
  * and what no script can see is set right: jobs that were removed by hand, lanes that nobody needs any more.
@@ -93,7 +96,7 @@ export class Gate {
     const key = shortKey(given)
     const bull = this.#bullOf(queue)
     const ms = Math.ceil(at - Date.now())
-    if (ms > 0) await bull.redis.set(bull.toKey(`gate:hold:${key}`), '1', 'PX', ms)
+    if (ms > 0) await bull.redis.eval(holdScript, 1, bull.toKey(`gate:hold:${key}`), ms)
   }
 
   #bullOf(queue: AnyQueue): BullQueue {

@@ -95,7 +95,10 @@ function openMore(self)
     redisCall('HDEL', p .. id, 'gl')
     if opts ~= '' then redisCall('HSET', p .. id, 'opts', opts) end
     local lane = placeOf(p, id)
-    if old == lane and n and tonumber(redisCall('HGET', p .. 'gate:lanes', lane) or -1) == n then return redisCall('HSET', p .. id, 'gl', lane) end
+    if old == lane and n and tonumber(redisCall('HGET', p .. 'gate:lanes', lane) or -1) == n then
+      redisCall('HSETNX', p .. 'gate:names', n, lane)
+      return redisCall('HSET', p .. id, 'gl', lane)
+    end
     if n and redisCall('HGET', p .. 'gate:held', n) == id then redisCall('HDEL', p .. 'gate:held', n) end
     if score then redisCall('ZREM', p .. 'prioritized', id) end
     more.enter(p, id, 0)

@@ -12,6 +12,8 @@ local p = string.sub(KEYS[1], 1, -5)
 gate = openGate()
 if not gate.conf(p) then return '0' end
 if ARGV[1] == '0' then
+  -- Without their names no lane is found below: then all that waits is looked at (adopt.ts).
+  if redisCall('EXISTS', p .. 'gate:names') == 0 and redisCall('EXISTS', p .. 'prioritized') == 1 then redisCall('HSET', KEYS[1], 'adopt', 0) end
   local inHand = {}
   for _, id in ipairs(redisCall('LRANGE', p .. 'active', 0, -1)) do
     local tenant = redisCall('HGET', p .. id, 'gt')
