@@ -116,10 +116,9 @@ it('keeps the turns of jobs that are tried again', async () => {
 
 it('remembers nothing of tenants that have gone', async () => {
   let count = 0
-  const { enqueue, work, bull, app, queue } = await gated(
-    { tenant: { by, concurrency: 2 } },
-    async () => void (count += 1),
-  )
+  const { enqueue, work, bull, app, queue } = await gated({ tenant: { by, concurrency: 2 } }, async () => {
+    count += 1
+  })
   const most = 500
   await enqueue(Array.from({ length: most }, (_, n) => ({ key: `visitor ${n}`, n })))
   await work()
