@@ -52,7 +52,32 @@ describe('pause, cancel, retry, resume', () => {
     await inState(id, 'failed')
   })
 
+  it('say why a job waits, and change how fast they start', async () => {
+    await cli('pause', 'quarantine')
+    const id = await enqueue()
+    expect((await cli('explain', 'quarantine', id)).output).toMatch(
+      /^queue-paused \(.*\nThe queue is paused by .*\nTo do: /,
+    )
+    expect(await line.json('limit', 'quarantine', '--max', '9', '--per', '1s')).toEqual({
+      queue: 'quarantine',
+      max: 9,
+      perMs: 1_000,
+    })
+    expect((await cli('limit', 'quarantine', '--reset')).output).toBe(
+      'quarantine: what the queue file says holds again\n',
+    )
+    await cli('resume', 'quarantine')
+    await inState(id, 'failed')
+    expect(await line.json('explain', 'quarantine', id)).toMatchObject({ id, code: 'dropped', until: null })
+    expect((await cli('keys', 'quarantine')).output).toBe('no key is busy\n')
+  })
+
   it.each([
+    [['explain', 'quarantine', 'nobody'], 1, /no job nobody/],
+    [['limit', 'quarantine', '--max', '9'], 1, /--max and --per/],
+    [['limit', 'quarantine', '--per', 'soon'], 2, /duration/],
+    [['tenant', 'quarantine', 't', '--concurrency', '2'], 1, /no turns between tenants/],
+    [['keys', 'quarantine', '--free', 'k'], 1, /no job holds the key/],
     [['retry', 'quarantine', 'nobody'], 1, /no job nobody/],
     [['cancel', 'nothing', 'x'], 1, /no queue "nothing"; there are .*quarantine/],
     [['pause', 'nothing'], 1, /no queue/],

@@ -67,6 +67,7 @@ function tell(acted: Acted, asJson: true | undefined): void {
 
 function describe({ id, state, was }: Acted): string {
   if (state === was) return `${id} is ${state === 'failed' ? 'dead' : state} already`
+  if (was === 'followed') return `${id} is dead when a worker comes to it, so that the job which waits for it runs`
   if (was === 'scheduled')
     return `${id} is the next run of a schedule; at its time it is cancelled, and the schedule goes on`
   if (state === 'cancelling') return `${id} is running; whoever has it is told to stop`

@@ -3,9 +3,10 @@ import { formatDuration, parseDuration } from '../define/duration.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
+import type { Desk } from '../jobs/desk.ts'
 import { explainJob } from '../jobs/explain.ts'
-import { resetLimit, setLimit, setTerms } from '../jobs/gate/settings.ts'
-import { busyKeys, freeKey } from '../jobs/gate/view.ts'
+import { busyKeys } from '../jobs/gate/view.ts'
+import { whoami } from './actions.ts'
 import { json, whole } from './options.ts'
 import { print, table } from './print.ts'
 import { withTools } from './with-tools.ts'
@@ -21,7 +22,7 @@ export function addExplain(program: Command): void {
     .argument('<id>', 'job id')
     .addOption(json())
     .action((name: string, id: string, options: { json?: true }) =>
-      withQueue(name, async (bull) => {
+      withQueue(name, async ({ bull }) => {
         const found = await explainJob(bull, id)
         if (options.json) return print(found)
         console.log(`${found.code} (${found.state})\n${found.words}\nTo do: ${found.todo}`)
@@ -40,12 +41,12 @@ export function addQueueSettings(program: Command): void {
     .option('--reset', 'what the queue file says holds again')
     .addOption(json())
     .action((name: string, options: { max?: number; per?: number; reset?: true; json?: true }) =>
-      withQueue(name, async (bull, queue) => {
+      withQueue(name, async ({ queue, desk }) => {
         const { max, per } = options
-        if (options.reset) await resetLimit(bull, queue)
+        if (options.reset) await desk.limit(queue, undefined, whoami())
         else if (max === undefined || per === undefined)
           throw new MillraceError('bad-request', 'give --max and --per, or --reset')
-        else await setLimit(bull, queue, { max, perMs: per })
+        else await desk.limit(queue, { max, perMs: per }, whoami())
         const what = options.reset
           ? 'what the queue file says holds again'
           : `at most ${max} start within ${formatDuration(per ?? 0)}${queue.limit?.by ? ', for each key' : ''}`
@@ -71,17 +72,15 @@ export function addQueueSettings(program: Command): void {
         tenant: string,
         options: { weight: number; concurrency?: number; max?: number; per?: number; reset?: true; json?: true },
       ) =>
-        withQueue(name, async (bull, queue) => {
+        withQueue(name, async ({ queue, desk }) => {
           const { weight, concurrency, max, per } = options
-          if (!queue.tenant)
-            throw new MillraceError('bad-request', `'${name}' has no turns between tenants: its file says no tenant`)
           if (!(weight >= 0.01 && weight <= 100))
             throw new MillraceError('bad-request', '--weight is a number from 0.01 to 100')
           if ((max === undefined) !== (per === undefined))
             throw new MillraceError('bad-request', '--max and --per go together')
           const rate = max === undefined || per === undefined ? undefined : { max, perMs: per }
           const terms = options.reset ? undefined : { weight, concurrency, rate }
-          await setTerms(bull, tenant, terms)
+          await desk.tenant(queue, tenant, terms, whoami())
           if (options.json) print({ queue: name, tenant, terms: terms ?? null })
           else
             console.log(`${name}, ${tenant}: ${terms ? JSON.stringify(terms) : 'what the queue file says holds again'}`)
@@ -96,10 +95,9 @@ export function addQueueSettings(program: Command): void {
     .option('--tenant <tenant>', 'whose key, with --free', '')
     .addOption(json())
     .action((name: string, options: { free?: string; tenant: string; json?: true }) =>
-      withQueue(name, async (bull) => {
+      withQueue(name, async ({ bull, desk }) => {
         if (options.free !== undefined) {
-          const job = await freeKey(bull, options.tenant, options.free)
-          if (job === null) throw new MillraceError('not-found', `no job holds the key ${JSON.stringify(options.free)}`)
+          const job = await desk.freeKey(name, { tenant: options.tenant, key: options.free }, whoami())
           if (options.json) print({ key: options.free, tenant: options.tenant, job })
           else console.log(`the jobs of ${JSON.stringify(options.free)} go on without ${job}`)
           return
@@ -121,7 +119,9 @@ function durationOption(text: string): number {
   return ms
 }
 
-function withQueue(name: string, use: (bull: BullQueue, queue: AnyQueue) => Promise<void>): Promise<void> {
+type At = { readonly bull: BullQueue; readonly queue: AnyQueue; readonly desk: Desk }
+
+function withQueue(name: string, use: (at: At) => Promise<void>): Promise<void> {
   return withTools(async ({ definitions, tools }) => {
     const bull = tools.bull.get(name)
     const queue = definitions.queues.find((candidate) => candidate.name === name)
@@ -130,6 +130,6 @@ function withQueue(name: string, use: (bull: BullQueue, queue: AnyQueue) => Prom
         'unknown-queue',
         `there is no queue '${name}'; there are ${[...tools.bull.keys()].join(', ')}`,
       )
-    await use(bull, queue)
+    await use({ bull, queue, desk: tools.desk })
   })
 }

@@ -56,7 +56,7 @@ export type QueueOptions<S extends AnySchema> = {
   order?: OrderOptions<InputOf<S>>
   /** How fast jobs may start, of the queue or of each key. Can be changed at run time. Default: no limit. */
   limit?: LimitOptions<InputOf<S>>
-  /** Never started later than this after it was enqueued: buried as expired instead. Default: never expires. */
+  /** Never started later than this after it was enqueued, with a delay after it is due: buried as expired instead. Default: never expires. */
   expires?: Duration
   /** Leaves a broken dependency alone: takes no jobs while too many fail. Default: none. */
   breaker?: BreakerOptions

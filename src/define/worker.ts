@@ -64,7 +64,7 @@ export type EnqueueOptions = {
   name?: string
   /** Not before this much time has passed; five years at most. In mode 'debounce' the longer of this and `within`. Default: at once. */
   delay?: Duration
-  /** Not started later than this after now. Default: the queue's `expires`. */
+  /** Not started later than this after now, with a delay after it is due. Default: the queue's `expires`. */
   expires?: Duration
 }
 

@@ -130,7 +130,7 @@ export function apiRoutes({
 
   router.use(jobActionRoutes({ desk, gatekeeper }))
   router.use(deadRoutes({ desk, gatekeeper }))
-  router.use(queueRoutes({ queues, bull, gatekeeper }))
+  router.use(queueRoutes({ queues, bull, desk, gatekeeper }))
   if (inbox) router.use(inbox)
   router.use(otherMethods(router))
   return router

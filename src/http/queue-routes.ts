@@ -4,9 +4,9 @@ import { parseDuration } from '../define/duration.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
+import type { Desk } from '../jobs/desk.ts'
 import { explainJob } from '../jobs/explain.ts'
-import { resetLimit, setLimit, setTerms } from '../jobs/gate/settings.ts'
-import { busyKeys, freeKey } from '../jobs/gate/view.ts'
+import { busyKeys } from '../jobs/gate/view.ts'
 import { type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
 
@@ -31,10 +31,12 @@ const keyBody = z.strictObject({ key: z.string(), tenant: z.string().default('')
 export function queueRoutes({
   queues,
   bull,
+  desk,
   gatekeeper,
 }: {
   queues: readonly AnyQueue[]
   bull: ReadonlyMap<string, BullQueue>
+  desk: Desk
   gatekeeper: Gatekeeper
 }): Router {
   const router = Router()
@@ -51,42 +53,37 @@ export function queueRoutes({
   })
 
   router.post('/queues/:queue/keys/free', json, async (request, response) => {
-    everyTenant(request, 'operator')
-    const { tenant, key } = parse(keyBody, request.body)
-    const job = await freeKey(of(request).bull, tenant, key)
-    if (job === null) throw new MillraceError('not-found', `no job holds the key ${JSON.stringify(key.slice(0, 100))}`)
-    response.json({ tenant, key, job })
+    const by = everyTenant(request, 'operator')
+    const lane = parse(keyBody, request.body)
+    response.json({ ...lane, job: await desk.freeKey(String(request.params.queue), lane, by) })
   })
 
   router
     .route('/queues/:queue/limit')
     .put(json, async (request, response) => {
-      everyTenant(request, 'operator')
-      const { bull: at, queue } = of(request)
+      const by = everyTenant(request, 'operator')
       const { max, per } = parse(rate, request.body)
-      await setLimit(at, queue, { max, perMs: per })
+      await desk.limit(of(request).queue, { max, perMs: per }, by)
       response.json({ max, perMs: per })
     })
     .delete(async (request, response) => {
-      everyTenant(request, 'operator')
-      const { bull: at, queue } = of(request)
-      await resetLimit(at, queue)
+      const by = everyTenant(request, 'operator')
+      await desk.limit(of(request).queue, undefined, by)
       response.status(204).end()
     })
 
   router
     .route('/queues/:queue/tenants/:tenant')
     .put(json, async (request, response) => {
-      everyTenant(request, 'operator')
-      const { bull: at } = sharing(request)
+      const by = everyTenant(request, 'operator')
       const { weight, concurrency, rate: given } = parse(terms, request.body)
       const own = { weight, concurrency, rate: given && { max: given.max, perMs: given.per } }
-      await setTerms(at, String(request.params.tenant), own)
+      await desk.tenant(of(request).queue, String(request.params.tenant), own, by)
       response.json(own)
     })
     .delete(async (request, response) => {
-      everyTenant(request, 'operator')
-      await setTerms(sharing(request).bull, String(request.params.tenant), undefined)
+      const by = everyTenant(request, 'operator')
+      await desk.tenant(of(request).queue, String(request.params.tenant), undefined, by)
       response.status(204).end()
     })
 
@@ -100,20 +97,11 @@ export function queueRoutes({
     return { bull: at, queue }
   }
 
-  function sharing(request: Request): { bull: BullQueue; queue: AnyQueue } {
-    const found = of(request)
-    if (!found.queue.tenant)
-      throw new MillraceError(
-        'bad-request',
-        `'${found.queue.name}' has no turns between tenants: its file says no tenant`,
-      )
-    return found
-  }
-
-  /** These are about all tenants, so a key of one may neither see nor change them. */
-  function everyTenant(request: Request, role: 'viewer' | 'operator' = 'viewer'): void {
+  /** These are about all tenants, so a key of one may neither see nor change them. Who it is. */
+  function everyTenant(request: Request, role: 'viewer' | 'operator' = 'viewer'): string {
     const caller = gatekeeper.require(request)
     requireRole(caller, role)
     if (tenantOf(caller) !== undefined) throw new MillraceError('not-found')
+    return caller.name
   }
 }

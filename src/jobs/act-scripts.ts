@@ -75,6 +75,16 @@ local function pending(prefix, id)
   return at and id == 'repeat:' .. schedule .. ':' .. string.format('%.0f', at)
 end`
 
+/**
+ * `followed(prefix, id)`: whether another one is stored beside the job, to come when it has ended (`keep-last`). BullMQ brings
+ * that one at the end of an attempt and nowhere else.
+ */
+const followedFunction = `
+local function followed(prefix, id)
+  local dedupe = redis.call('HGET', prefix .. id, 'deid')
+  return dedupe and redis.call('GET', prefix .. 'de:' .. dedupe) == id and redis.call('EXISTS', prefix .. 'dn:' .. dedupe) == 1
+end`
+
 /** `take(prefix, id)`: takes a job that is not active out of where it is, and says where that was. */
 const takeFunction = `${gatedCallThatRemoves}
 local function take(prefix, id)
@@ -94,19 +104,21 @@ end`
  * processes that may have it in hand are told.
  */
 export const cancelScript = `${pendingFunction}
+${followedFunction}
 ${takeFunction}
 local prefix, id = ARGV[1], ARGV[2]
 if redis.call('EXISTS', KEYS[1]) == 0 then return 'unknown' end
 for _, state in ipairs({ 'failed', 'completed' }) do
   if redis.call('ZSCORE', prefix .. state, id) then return state end
 end
--- Its schedule goes on from the moment it is started: then it is buried.
-local isPending = pending(prefix, id)
-local was = not isPending and take(prefix, id)
+-- Its schedule goes on, and its follower comes, from the moment it is started: then it is buried.
+local kept = pending(prefix, id) and 'scheduled'
+  or redis.call('EXISTS', KEYS[1] .. ':lock') == 0 and followed(prefix, id) and 'followed'
+local was = not kept and take(prefix, id)
 if not was then
   redis.call('HSET', KEYS[1], 'defa', ARGV[3])
   redis.call('PUBLISH', ARGV[5], ARGV[6])
-  return isPending and 'scheduled' or 'active'
+  return kept or 'active'
 end
 -- As BullMQ does at the end of a job: a key without a time of its own held for as long as the job had not ended.
 local dedupe = redis.call('HGET', KEYS[1], 'deid')
@@ -135,7 +147,8 @@ local function forget(prefix, id)
   end
   for _, dedupe in ipairs(known) do
     local key = prefix .. 'de:' .. dedupe
-    if redis.call('GET', key) == id then redis.call('DEL', key) end
+    -- With the one that was to follow it, as BullMQ does: it would come after some later job, when its time is long over.
+    if redis.call('GET', key) == id then redis.call('DEL', key, prefix .. 'dn:' .. dedupe) end
   end
 end`
 

@@ -7,8 +7,10 @@ import { isJobId, pauseOf, unknownJob } from './inspect.ts'
 
 /* What engineers do to one job or one queue. Every one of these may be repeated: what is so already stays so. */
 
-/** What became of the job, and the state it was in before. `cancelling` is in somebody's hand, who is
- * being told, or the next run of a schedule, which is buried at its time. */
+/**
+ * What became of the job, and the state it was in before. `cancelling` is in somebody's hand, who is being told; or is buried
+ * when it is started: the next run of a schedule (`scheduled`), or one that another job is to follow (`followed`).
+ */
 export type Acted = { readonly id: string; readonly queue: string; readonly state: string; readonly was: string }
 
 /** Who acts. To somebody of one tenant, another's job does not exist. */
@@ -87,7 +89,10 @@ export async function cancelJob(
   )
   if (was === 'unknown') throw unknownJob(queue, id)
   if (was === 'completed') throw new MillraceError('wrong-state', `${id} is completed; there is nothing to cancel`)
-  return { id, queue: queue.name, state: was === 'active' || was === 'scheduled' ? 'cancelling' : 'failed', was }
+  // It is buried when it is started, so that the one after it comes: no reason to wait for that.
+  if (was === 'followed') await promote(queue, id)
+  const isLater = was === 'active' || was === 'scheduled' || was === 'followed'
+  return { id, queue: queue.name, state: isLater ? 'cancelling' : 'failed', was }
 }
 
 /** Removes a job that nobody has in hand, and forgets that it was ever there: the same event may come again. */

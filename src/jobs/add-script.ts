@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { aliasFunctions } from './alias.ts'
 import type { JobMeta } from './bull.ts'
@@ -150,8 +149,6 @@ export type Extras = {
   readonly aliasMs?: number | undefined
   readonly inbox?: InboxFields | undefined
 }
-
-export const addScriptSha = createHash('sha1').update(addScript).digest('hex')
 
 /** KEYS of a queue, in the script's order. */
 export function addKeys(prefix: string, queue: string): string[] {

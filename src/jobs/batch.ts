@@ -1,7 +1,9 @@
 import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
 import { MillraceError, messageOf } from '../errors.ts'
-import { type AddArguments, addKeys, addScript, addScriptSha, callArguments } from './add-script.ts'
+import { type AddArguments, addKeys, addScript, callArguments } from './add-script.ts'
+import { fsynced } from './fsynced.ts'
+import { scriptCall } from './script-call.ts'
 
 /**
  * More in one call would keep redis-server from everybody else for too long: 128 adds take about 4 ms there. Measured:
@@ -13,6 +15,8 @@ const maxBytes = 1024 ** 2
 const minBatch = 16
 /** How finely the deadline is kept. */
 const sweepMs = 50
+
+const addAll = scriptCall(addScript)
 
 type Pending = {
   readonly args: AddArguments
@@ -122,14 +126,8 @@ export class Batch {
     const { redis, durability, ackDeadlineMs, prefix, queue } = this.#options
     const jobs = batch.map((pending) => pending.args)
     const args = callArguments(`${prefix}:${queue}:`, this.#options.inbox?.key ?? '', jobs)
-    const added = redis.evalsha(addScriptSha, this.#keys.length, ...this.#keys, ...args).catch((error: Error) => {
-      if (!error.message.startsWith('NOSCRIPT')) throw error
-      return redis.eval(addScript, this.#keys.length, ...this.#keys, ...args)
-    })
-    if (durability !== 'waitaof') return (await added) as unknown[]
-    const ids = (await added) as unknown[]
-    const [local] = (await redis.call('WAITAOF', 1, 0, ackDeadlineMs)) as [number]
-    if (local < 1) throw new Error('the store did not fsync in time')
+    const ids = (await addAll(redis, this.#keys, args)) as unknown[]
+    await fsynced(redis, durability, ackDeadlineMs)
     return ids
   }
 

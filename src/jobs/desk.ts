@@ -1,10 +1,15 @@
 import type { Durability } from '../config.ts'
+import type { RatePolicy } from '../define/queue/rate.ts'
+import type { TenantTerms } from '../define/queue/tenant.ts'
+import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import * as actions from './actions.ts'
 import type { BullQueue } from './bull.ts'
 import type { DeadFilter } from './dead.ts'
 import { fsynced } from './fsynced.ts'
+import { resetLimit, setLimit, setTerms } from './gate/settings.ts'
+import { freeKey } from './gate/view.ts'
 import { type DeadSummary, deadGroups } from './groups.ts'
 import * as redrives from './redrive.ts'
 
@@ -20,6 +25,12 @@ export type Desk = {
   remove(request: JobRequest): Promise<actions.Acted>
   pause(queue: string, by: string): Promise<actions.Paused>
   resume(queue: string, by: string): Promise<actions.Paused>
+  /** Undefined takes back what was set at run time. */
+  limit(queue: AnyQueue, rate: RatePolicy | undefined, by: string): Promise<void>
+  /** As {@link limit}, for one tenant. Throws `bad-request` for a queue without turns. */
+  tenant(queue: AnyQueue, tenant: string, terms: TenantTerms | undefined, by: string): Promise<void>
+  /** The id of the job that held the key. Throws `not-found` when none does. */
+  freeKey(queue: string, lane: { readonly tenant: string; readonly key: string }, by: string): Promise<string>
   dead(queue: string, tenant?: string): Promise<DeadSummary>
   preview(
     queue: string,
@@ -75,6 +86,22 @@ export function createDesk({
       act(name, { action: 'remove', job: id, by: actor.name }, (queue) => actions.removeJob(queue, id, { actor })),
     pause: (name, by) => act(name, { action: 'pause', by }, (queue) => actions.pauseQueue(queue, by)),
     resume: (name, by) => act(name, { action: 'resume', by }, (queue) => actions.resumeQueue(queue)),
+    limit: (queue, rate, by) =>
+      act(queue.name, { action: 'limit', ...rate, by }, (bull) =>
+        rate ? setLimit(bull, queue, rate) : resetLimit(bull, queue),
+      ),
+    tenant: async (queue, tenant, terms, by) => {
+      if (!queue.tenant)
+        throw new MillraceError('bad-request', `'${queue.name}' has no turns between tenants: its file says no tenant`)
+      await act(queue.name, { action: 'tenant', tenant, ...terms, by }, (bull) => setTerms(bull, tenant, terms))
+    },
+    freeKey: (name, { tenant, key }, by) =>
+      act(name, { action: 'free key', tenant, key, by }, async (queue) => {
+        const job = await freeKey(queue, tenant, key)
+        if (job === null)
+          throw new MillraceError('not-found', `no job holds the key ${JSON.stringify(key.slice(0, 100))}`)
+        return job
+      }),
     dead: async (name, tenant) => deadGroups(queueOf(name), tenant),
     preview: async (name, filter, options) => redrives.previewRedrive(queueOf(name), filter, { prefix, ...options }),
     redrive: async (token, owner) => {

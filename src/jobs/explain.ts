@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts'
-import { type Explanation, explain, type Facts } from '../policy/explain.ts'
+import { explain, type Facts } from '../policy/explain.ts'
+import type { Explanation } from '../policy/explanation.ts'
 import type { Standing } from '../policy/standing.ts'
 import { mustSee } from './actions.ts'
 import { readBreaker } from './breaker.ts'

@@ -6,6 +6,7 @@ import { adopt } from './gate/adopt.ts'
 import { hasGate, shortKey } from './gate/place.ts'
 import { reconcileScript } from './gate/reconcile.ts'
 import { writeSettings } from './gate/settings.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 
 const everyMs = 5_000
 /** One call looks at so many lanes, so that nobody else waits for it noticeably. */
@@ -13,8 +14,9 @@ const perCall = 500
 /** A round stops here; the next one goes on. */
 const maxCalls = 200
 
-/** KEYS[1] the hold, ARGV[1] for how long. Of several jobs that were told to wait, the one that was told longest is right. */
-const holdScript = `if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end`
+/** KEYS[1] the key's pause, ARGV[1] its length in ms. Of several that were asked for the longest holds, whichever was told last. */
+const holdScript = `
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end`
 
 /**
  * Upkeep of the gates. What a gate does it does inside the scripts (gate/lua.ts); here its settings are written at the start,
@@ -27,9 +29,9 @@ export class Gate {
   readonly #log: Logger
   /** Queues whose settings are not written yet. */
   readonly #unsettled: Set<AnyQueue>
+  #first: Promise<void> | undefined
   readonly #cursors = new Map<string, string>()
-  #timer: NodeJS.Timeout | undefined
-  #round: Promise<unknown> = Promise.resolve()
+  #rounds: Rounds | undefined
 
   constructor({
     queues,
@@ -45,23 +47,16 @@ export class Gate {
   /** A store that refuses writes is told later: it takes no jobs either, and a start need not wait for it. */
   async start(): Promise<void> {
     await this.#settle().catch((error) => this.#log.warn({ err: error }, 'could not write the gates; trying again'))
-    let isRunning = false
-    const look = () => {
-      if (isRunning) return
-      isRunning = true
-      this.#round = this.reconcile()
-        .catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again'))
-        .finally(() => {
-          isRunning = false
-        })
-    }
-    look()
-    this.#timer = setInterval(look, everyMs)
+    const round = () =>
+      this.reconcile().catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again'))
+    // At once: jobs that waited before there was a gate are not handed out until they have their place.
+    this.#first = round()
+    this.#rounds = startRounds(everyMs, round)
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#round
+    await this.#rounds?.stop()
+    await this.#first
   }
 
   /** Sets right what was changed behind a gate's back. Several processes may do it at once. */

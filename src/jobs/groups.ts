@@ -153,10 +153,14 @@ async function note(
 async function forgetOldest(queue: BullQueue, key: string): Promise<void> {
   // Each group has up to two fields.
   if ((await queue.redis.hlen(key)) <= 2 * mostRemembered) return
-  const all = Object.entries(await queue.redis.hgetall(key)).filter(([field]) => !field.startsWith('@'))
-  const oldest = all
+  const all = Object.entries(await queue.redis.hgetall(key))
+  const newest = all
+    .filter(([field]) => !field.startsWith('@'))
     .map(([group, text]) => ({ group, last: (JSON.parse(text) as GroupMemory).last }))
     .sort((a, b) => b.last - a.last)
-    .slice(mostRemembered / 2)
-  await queue.redis.hdel(key, ...oldest.flatMap(({ group }) => [group, redrivenField(group)]), '')
+    .slice(0, mostRemembered / 2)
+  const kept = new Set([seenField, ...newest.flatMap(({ group }) => [group, redrivenField(group)])])
+  // Also of groups that were redriven when nothing was remembered of them any more.
+  const doomed = all.map(([field]) => field).filter((field) => !kept.has(field))
+  await queue.redis.hdel(key, ...doomed, '')
 }

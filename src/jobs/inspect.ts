@@ -2,6 +2,7 @@ import type { Job as BullJob, JobType } from 'bullmq'
 import { MillraceError } from '../errors.ts'
 import { type BullQueue, dueAt, metaOf } from './bull.ts'
 import { decodeOrStored } from './codec.ts'
+import { oldestDue } from './gate/view.ts'
 
 export const jobStates = [
   'waiting',
@@ -112,12 +113,17 @@ export async function pauseOf(queue: BullQueue): Promise<Pick<QueueSummary, 'pau
 }
 
 async function oldestWaitingSeconds(queue: BullQueue): Promise<number> {
+  const [plain, gated] = await Promise.all([oldestInList(queue), oldestDue(queue)])
+  const since = Math.min(plain ?? Number.POSITIVE_INFINITY, gated ?? Number.POSITIVE_INFINITY)
+  return since === Number.POSITIVE_INFINITY ? 0 : Math.max(0, (Date.now() - since) / 1_000)
+}
+
+async function oldestInList(queue: BullQueue): Promise<number | undefined> {
   // Jobs come in on the list's left end and are taken from its right; reading one id is cheap however long it is.
   const id = await queue.redis.lindex(queue.toKey('wait'), -1)
   const [timestamp, opts] = id === null ? [] : await queue.redis.hmget(queue.toKey(id), 'timestamp', 'opts')
-  if (!timestamp) return 0
-  const since = dueAt({ timestamp: Number(timestamp), opts: JSON.parse(opts ?? '{}') as BullJob['opts'] })
-  return Math.max(0, (Date.now() - since) / 1_000)
+  if (!timestamp) return undefined
+  return dueAt({ timestamp: Number(timestamp), opts: JSON.parse(opts ?? '{}') as BullJob['opts'] })
 }
 
 /** Counted in the sets of finished jobs, because BullMQ's own metrics cost each job 8 % more time in the store (measured). */

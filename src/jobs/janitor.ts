@@ -3,6 +3,7 @@ import type { Logger } from '../observe/log.ts'
 import { forgetFunction } from './act-scripts.ts'
 import type { BullQueue } from './bull.ts'
 import { noteDead } from './groups.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 
 const everyMs = 60_000
 /** Small enough that nobody else waits for the store noticeably. */
@@ -17,8 +18,7 @@ export class Janitor {
   readonly #queues: readonly AnyQueue[]
   readonly #bull: ReadonlyMap<string, BullQueue>
   readonly #log: Logger
-  #timer: NodeJS.Timeout | undefined
-  #round: Promise<void> = Promise.resolve()
+  #rounds: Rounds | undefined
   #stopped = false
 
   constructor({
@@ -33,23 +33,17 @@ export class Janitor {
 
   start(): Promise<void> {
     this.#stopped = false
-    let isRunning = false
-    this.#timer = setInterval(() => {
-      if (isRunning) return
-      isRunning = true
-      this.#round = this.clean()
-        .catch((error) => this.#log.warn({ err: error }, 'could not remove old jobs; trying again in a minute'))
-        .finally(() => {
-          isRunning = false
-        })
-    }, everyMs)
+    this.#rounds = startRounds(everyMs, () =>
+      this.clean().catch((error) =>
+        this.#log.warn({ err: error }, 'could not remove old jobs; trying again in a minute'),
+      ),
+    )
     return Promise.resolve()
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
-    clearInterval(this.#timer)
-    await this.#round
+    await this.#rounds?.stop()
   }
 
   /** One round over all queues. Several processes may do it at once. */

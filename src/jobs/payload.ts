@@ -3,7 +3,7 @@ import { formatDuration } from '../define/duration.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import { messageOf } from '../errors.ts'
-import { metaOf } from './bull.ts'
+import { dueAt, metaOf } from './bull.ts'
 import { decode } from './codec.ts'
 
 /** The stored payload as the handler gets it. Throws, or rejects, for one that will never do. */
@@ -38,11 +38,8 @@ export function expiry(bullJob: BullJob, queue: AnyQueue, now: number): string |
   const { expires } = metaOf(bullJob)
   if (expires === undefined && queue.expiresMs === undefined) return undefined
   if (bullJob.attemptsStarted > 1 || bullJob.attemptsMade > 0) return undefined
-  const until = expires ?? dueAt(bullJob) + (queue.expiresMs ?? 0)
+  // A run of a schedule that was planned late was due before it was stored.
+  const due = bullJob.opts.prevMillis ?? dueAt(bullJob)
+  const until = expires ?? due + (queue.expiresMs ?? 0)
   return now > until ? `expired: not started in time, ${formatDuration(now - until)} too late` : undefined
-}
-
-/** A schedule's next run is stored when the one before starts; it counts from when it is due. */
-function dueAt({ timestamp, repeatJobKey, opts }: BullJob): number {
-  return repeatJobKey === undefined ? timestamp : (opts.prevMillis ?? timestamp + (opts.delay ?? 0))
 }

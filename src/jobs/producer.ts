@@ -7,6 +7,7 @@ import { validate } from '../define/schema.ts'
 import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { supersededMark } from '../policy/why.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { aliasMs } from './alias.ts'
 import { Batch } from './batch.ts'
@@ -94,11 +95,12 @@ export class Producer {
   /** A duplicate of a job that is dead revives it: whoever adds it again wants it done. */
   async #storeChecked(queue: AnyQueue, json: string, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
     const [name, dedupe] = [options.name ?? queue.name, dedupeOf(queue, payload, options)]
+    const apart = apartOf(queue, payload, options, dedupe)
+    const due = Date.now() + (apart?.delayMs ?? 0)
     const meta = {
       ...placeOf(queue, payload, options.tenant),
-      ...(options.expires === undefined ? {} : { expires: Date.now() + durationMs(options.expires, 'expires') }),
+      ...(options.expires === undefined ? {} : { expires: due + durationMs(options.expires, 'expires') }),
     }
-    const apart = apartOf(queue, payload, options, dedupe)
     const added = await (apart
       ? this.#storeApart(queue, json, apart, { name, meta })
       : this.#store(queue, json, dedupe, { name, meta }))
@@ -211,13 +213,14 @@ export class Producer {
     return over === undefined ? undefined : new MillraceError('shed', over, { retryAfter: 5 })
   }
 
-  /** Runs a job again if it is dead. Throws `store-unavailable`. */
+  /** Runs a job again if it is dead, and not because a newer one took its place. Throws `store-unavailable`. */
   readonly revive = async (queue: AnyQueue, id: string): Promise<void> => {
     const failed = `${this.#options.prefix}:${queue.name}:failed`
     try {
       if ((await this.#options.redis.zscore(failed, id)) === null) return
       const job = await this.#options.bull.get(queue.name)?.getJob(id)
       if (!job) throw new Error('the dead job was just removed')
+      if (job.failedReason?.startsWith(supersededMark)) return
       await job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
       await this.#fsynced()
     } catch (error) {

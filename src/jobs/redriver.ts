@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { Logger } from '../observe/log.ts'
 import { Pace } from '../policy/rate.ts'
 import { keys } from '../redis/keys.ts'
+import { release } from '../redis/lock.ts'
 import { redriveStep } from './act-scripts.ts'
 import type { BullQueue } from './bull.ts'
 import { keptMs } from './redrive.ts'
@@ -102,7 +103,7 @@ export class Redriver {
       }
       if (state === 'done') this.#log.info({ queue: queue.name, redrive: token.slice(0, 6) }, 'redrive is done')
     } finally {
-      if ((await this.#redis.get(lock)) === this.#me) await this.#redis.del(lock)
+      await release(this.#redis, lock, this.#me)
     }
   }
 

@@ -3,8 +3,10 @@ import type { SchedulePolicy } from '../define/queue/schedule.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
+import { release } from '../redis/lock.ts'
 import type { BullQueue } from './bull.ts'
 import { TermsWriter } from './gate/terms.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 import { schedulerId } from './schedule-id.ts'
 import { storedSchedule, storedSchedules, templateOf } from './schedules.ts'
 
@@ -38,8 +40,7 @@ export type SchedulerOptions = {
 export class Scheduler {
   readonly name = 'scheduler'
   readonly #options: SchedulerOptions
-  #timer: NodeJS.Timeout | undefined
-  #round: Promise<void> = Promise.resolve()
+  #rounds: Rounds | undefined
   #isSettled = false
 
   constructor(options: SchedulerOptions) {
@@ -54,14 +55,7 @@ export class Scheduler {
       )
     await look()
     if (!this.#options.mayChange) return
-    let isRunning = false
-    this.#timer = setInterval(() => {
-      if (isRunning) return
-      isRunning = true
-      this.#round = look().finally(() => {
-        isRunning = false
-      })
-    }, everyMs)
+    this.#rounds = startRounds(everyMs, look)
   }
 
   /** Brings the store to what the queue files say. */
@@ -71,8 +65,7 @@ export class Scheduler {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#round
+    await this.#rounds?.stop()
   }
 
   /**
@@ -163,7 +156,7 @@ export class Scheduler {
     try {
       await work()
     } finally {
-      await bull.redis.eval(releaseScript, 1, key, mine)
+      await release(bull.redis, key, mine)
     }
   }
 }
@@ -189,5 +182,3 @@ if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[3] or redis.call('ZREM', KEYS[
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('DEL', KEYS[3])
 return 1`
-
-const releaseScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end`

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
@@ -7,12 +6,14 @@ import type { DedupeMode } from '../define/queue/dedupe.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import type { EnqueueOptions } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
-import { cancelledMark } from '../policy/why.ts'
-import { keys as keysOf } from '../redis/keys.ts'
+import { supersededMark } from '../policy/why.ts'
+import { keys as storeKeys } from '../redis/keys.ts'
 import { addKeys, type InboxFields, type OwnOptions, splitLua } from './add-script.ts'
 import { unavailable } from './batch.ts'
 import { hashedKey } from './bull.ts'
+import { fsynced } from './fsynced.ts'
 import { gatedCallThatRemoves } from './gate/calls.ts'
+import { scriptCall } from './script-call.ts'
 
 // BullMQ ships the text without types and without an exports map. Of its adds this one has delay and priority in one function.
 const { addJobScheduler } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/addJobScheduler-11.js') as {
@@ -112,8 +113,8 @@ elseif mode == 'debounce' and old and rcall('ZREM', KEYS[6], old) == 1 then
 elseif mode == 'supersede' and isUnfinished(old) then
   local waited = rcall('LREM', KEYS[1], 1, old) + rcall('ZREM', KEYS[6], old) + rcall('ZREM', KEYS[10], old)
   if waited > 0 then forget(old) else
-    -- As a cancellation by hand: the mark holds, the message is only the hint.
-    rcall('HSET', prefix .. old, 'defa', '${cancelledMark}superseded by ' .. id)
+    -- As cancelScript does: the mark is what holds, the message only makes it sooner.
+    rcall('HSET', prefix .. old, 'defa', '${supersededMark} by ' .. id)
     rcall('PUBLISH', cancels, queue .. ' ' .. old)
   end
 end
@@ -145,7 +146,7 @@ end
 return id`
 })()
 
-const sha = createHash('sha1').update(script).digest('hex')
+const run = scriptCall(script)
 
 export type SingleAddOptions = {
   readonly redis: Redis
@@ -190,16 +191,10 @@ export function createSingleAdd({ redis, prefix, durability, ackDeadlineMs, inbo
     const own = [id, name, Date.now(), data, options, mode, key?.id ?? '', key?.ttl ?? 0, delayMs]
     const event = [entry?.meta ?? '', entry?.data === '' ? '-' : (entry?.data ?? ''), entry?.raw ?? '']
     const args = [start, ...own, guard?.id ?? '', guard?.ttl ?? 0, inbox?.key ?? '', ...event]
-    const all = [...keys, ...args, keysOf.cancel(prefix), queue]
+    const all = [...args, storeKeys.cancel(prefix), queue]
     try {
-      const stored = await redis.evalsha(sha, keys.length, ...all).catch((error: Error) => {
-        if (!error.message.startsWith('NOSCRIPT')) throw error
-        return redis.eval(script, keys.length, ...all)
-      })
-      if (durability === 'waitaof') {
-        const [local] = (await redis.call('WAITAOF', 1, 0, ackDeadlineMs)) as [number]
-        if (local < 1) throw new Error('the store did not fsync in time')
-      }
+      const stored = await run(redis, keys, all)
+      await fsynced(redis, durability, ackDeadlineMs)
       return String(stored)
     } catch (error) {
       throw unavailable(error)

@@ -63,7 +63,7 @@ export type StraysOptions = {
 }
 
 /** Puts back what is active under `consumer`'s locks and not held by it. Resolves with how many. */
-export async function returnStrays(consumer: Consumer, redis: Redis, log: Logger): Promise<number> {
+async function returnStrays(consumer: Consumer, redis: Redis, log: Logger): Promise<number> {
   const first = await suspects(consumer, redis)
   if (first.size === 0) return 0
   await new Promise((resolve) => setTimeout(resolve, betweenLooksMs))

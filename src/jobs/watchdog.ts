@@ -1,6 +1,7 @@
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { silenceMs } from '../policy/watchdog.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 
 /*
  * A worker whose process lives and whose connections stand may still have stopped fetching: an answer that never came, a
@@ -38,9 +39,8 @@ export class Watchdog {
   readonly name = 'watchdog'
   readonly #options: WatchdogOptions
   readonly #seen = new Map<Watched, { fetches: number; silenceMs: number }>()
-  #timer: NodeJS.Timeout | undefined
+  #rounds: Rounds | undefined
   #lookedAt = 0
-  #isLooking = false
 
   constructor(options: WatchdogOptions) {
     this.#options = options
@@ -48,20 +48,12 @@ export class Watchdog {
 
   start(): Promise<void> {
     this.#lookedAt = Date.now()
-    this.#timer = setInterval(() => {
-      // A look may have to wait for a store that is slow.
-      if (this.#isLooking) return
-      this.#isLooking = true
-      void this.#look().finally(() => {
-        this.#isLooking = false
-      })
-    }, this.#everyMs)
-    this.#timer.unref()
+    this.#rounds = startRounds(this.#everyMs, () => this.#look())
     return Promise.resolve()
   }
 
   quiet(): void {
-    clearInterval(this.#timer)
+    this.#rounds?.quiet()
   }
 
   /** Waits for no look: it may wait for a store that is away, and a runner that is stopping restarts nothing. */

@@ -1,46 +1,7 @@
 import { formatDuration } from '../define/duration.ts'
+import { type Explanation, iso, said } from './explanation.ts'
 import type { Standing } from './standing.ts'
 import type { Why } from './why.ts'
-
-/** Why a job is where it is, in one word. `docs/explain.md` has a line for each. */
-export const explainCodes = [
-  'completed',
-  'dead',
-  'running',
-  'lost-worker',
-  'waiting-for-children',
-  'delayed-until',
-  'backoff',
-  'deferred',
-  'rate-limited',
-  'newer-version',
-  'interrupted',
-  'store-refuses-writes',
-  'queue-paused',
-  'no-worker',
-  'breaker-open',
-  'queue-rate-limit',
-  'queue-concurrency',
-  'key-busy',
-  'key-limited',
-  'tenant-cap',
-  'tenant-rate',
-  'tenant-turn',
-  'slots-busy',
-  'next',
-] as const
-export type ExplainCode = (typeof explainCodes)[number]
-
-export type Explanation = {
-  readonly code: ExplainCode
-  /** One or two sentences for people. */
-  readonly words: string
-  readonly todo: string
-  /** When it is expected to change by itself, ISO 8601; null when nobody can know. */
-  readonly until: string | null
-  /** The figures behind the words. */
-  readonly facts: Readonly<Record<string, string | number | null>>
-}
 
 /** Everything that decides. Times are epoch milliseconds. */
 export type Facts = {
@@ -82,12 +43,7 @@ export function explain(facts: Facts): Explanation {
     case 'completed':
       return said('completed', `It was done ${ago(now, job.finishedAt)}.`, 'Nothing.')
     case 'failed':
-      return said(
-        'dead',
-        `It will not be tried again: ${job.reason ?? 'no reason was stored'}. That was ${ago(now, job.finishedAt)}, after ${job.attemptsMade} of ${job.attempts} attempts.`,
-        'Mend the cause, then retry it (millrace retry), or many of its kind (millrace redrive).',
-        { reason: job.reason ?? null },
-      )
+      return dead(facts)
     case 'waiting-children':
       return said('waiting-for-children', 'It waits for the jobs that it depends on.', 'Look at its children.')
     case 'active':
@@ -108,6 +64,27 @@ export function explain(facts: Facts): Explanation {
     default:
       return waiting(facts)
   }
+}
+
+/** What to do about a job that is dead, by what it said of itself last. */
+const afterDeath = {
+  dead: 'Mend the cause, then retry it (millrace retry), or many of its kind (millrace redrive).',
+  expired: 'Enqueue it anew if it is still wanted; run again by hand it would only expire again.',
+  cancelled: 'Nothing; if it is wanted after all, retry it (millrace retry).',
+  dropped: 'Nothing: its handler gave it up. If that was wrong, mend the handler and retry it (millrace retry).',
+  unfit: 'Mend the schema, or the migration to it, then retry it (millrace retry).',
+  poison: 'Find out what kills the process (memory, native code, a loop without end), then retry it (millrace retry).',
+} as const
+
+function dead({ now, job }: Facts): Explanation {
+  const last = job.why?.code ?? 'dead'
+  const code = last in afterDeath ? (last as keyof typeof afterDeath) : 'dead'
+  return said(
+    code,
+    `It will not be tried again: ${job.reason ?? 'no reason was stored'}. That was ${ago(now, job.finishedAt)}, after ${job.attemptsMade} of ${job.attempts} attempts.`,
+    afterDeath[code],
+    { reason: job.reason ?? null },
+  )
 }
 
 function putOff({ now, job, standing }: Facts): Explanation {
@@ -150,8 +127,6 @@ function putOff({ now, job, standing }: Facts): Explanation {
         facts,
         until,
       )
-    case 'interrupted':
-      return said('interrupted', `Its worker was stopped. It comes again ${when}.`, 'Nothing.', facts, until)
     default:
       return said('delayed-until', `It is not due before ${iso(until) ?? 'later'} (${when}).`, early, facts, until)
   }
@@ -264,22 +239,8 @@ function busy({ workers, queue, position }: Facts): Explanation {
   )
 }
 
-function said(
-  code: ExplainCode,
-  words: string,
-  todo: string,
-  facts: Explanation['facts'] = {},
-  until?: number | undefined,
-): Explanation {
-  return { code, words, todo, until: iso(until) ?? null, facts }
-}
-
 function nameOf(tenant: string): string {
   return tenant === '' ? 'The tenant without a name' : `Tenant ${JSON.stringify(tenant)}`
-}
-
-function iso(ms: number | undefined): string | undefined {
-  return ms === undefined ? undefined : new Date(ms).toISOString()
 }
 
 function ago(now: number, then: number | undefined, suffix = ' ago'): string {

@@ -4,7 +4,7 @@ import type { AnyQueue, PayloadInput } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
 import type { Log, Worker } from '../define/worker.ts'
 import { Attempt, AttemptAborted } from '../jobs/attempt.ts'
-import { type Call, callHandler, endedByThrow } from '../jobs/call.ts'
+import { type Call, callHandler, endedByAbort, endedByThrow } from '../jobs/call.ts'
 import { encode } from '../jobs/codec.ts'
 import { endedBy } from '../jobs/ended.ts'
 import { placeOf } from '../jobs/gate/place.ts'
@@ -84,7 +84,7 @@ export async function runWorker<Q extends AnyQueue, Result>(
   let result: unknown
   try {
     result = await attempt.run(() => callHandler(job, worker, attempt, context, call), timeoutMs)
-    ended = attempt.aborted?.because === 'timeout' ? { kind: 'failed', error: attempt.aborted } : endedBy(result)
+    ended = endedByAbort(attempt) ?? endedBy(result)
     if (ended.kind === 'done') await call.context?.chain?.send(attempt)
   } catch (error) {
     ended = endedByThrow(error, attempt, call)

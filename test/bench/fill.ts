@@ -134,7 +134,7 @@ async function commandsOf(client: TestRedis['client'], jobs: number): Promise<Fi
 }
 
 /** Jobs as the edge stores them; ours are compressed, and carry what Millrace knows of them as well. */
-async function fill({ queue, metaOf, serial }: Jobs, events: number): Promise<void> {
+export async function fill({ queue, metaOf, serial }: Jobs, events: number): Promise<void> {
   for (let first = 0; first < events; first += perCall) {
     const jobs = Array.from({ length: Math.min(perCall, events - first) }, () => {
       const mine = serial.next++

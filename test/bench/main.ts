@@ -5,6 +5,7 @@ import { compareBare } from './bare.ts'
 import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
 import { compareBacklog, compareGate } from './gate.ts'
+import { compareHeld } from './held.ts'
 import { machine, machineLine } from './machine.ts'
 import { type Options, readOptions, usage } from './options.ts'
 import { type Comparison, failuresOf, number, pairsOf, summarize, table } from './report.ts'
@@ -21,6 +22,7 @@ const compare = {
   worker: compareWorker,
   gate: compareGate,
   backlog: compareBacklog,
+  held: compareHeld,
   start: compareStart,
   codec: compareCodec,
 }

@@ -13,6 +13,12 @@ export const ownQueues = {
     // Never more than a few in hand for each, so that the bounds are at work all the time.
     tenant: { weight: 1, concurrency: 2 },
   }),
+  keys: defineQueue({
+    name: slackEvents.name,
+    payload: slackEvents.payload,
+    // So high that it is the pauses alone that hold anybody back.
+    limit: { max: 10_000, per: '1s', by: () => '' },
+  }),
 } as const
 
 export type OwnQueue = keyof typeof ownQueues

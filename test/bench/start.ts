@@ -10,8 +10,8 @@ import type { Comparison } from './report.ts'
 import { alternate, empty, type Outcome, type Side } from './rounds.ts'
 import type { Stage } from './stage.ts'
 
-/** Often enough that the jobs come evenly, and no more often than timers keep up with. */
-const tickMs = 5
+/** The finest that timers keep: jobs in bursts would wait for each other. */
+const tickMs = 1
 
 /** From the moment in which a job is enqueued to that in which its handler is called, at a rate that leaves the workers half idle. */
 export async function compareStart(

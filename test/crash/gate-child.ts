@@ -19,8 +19,16 @@ const { kind, env, failures } = JSON.parse(process.argv[2] ?? '{}') as {
 }
 const queue = gateQueues[kind]
 /** In one write, so that a line is whole or missing, whenever the process is killed. */
-const say = (mark: string, { key, n }: { key: string; n: number }) =>
-  writeSync(1, `${mark} ${key} ${n} ${performance.timeOrigin + performance.now()}\n`)
+function say(mark: string, { key, n }: { key: string; n: number }): void {
+  const line = `${mark} ${key} ${n} ${performance.timeOrigin + performance.now()}\n`
+  for (;;)
+    try {
+      return void writeSync(1, line)
+    } catch (error) {
+      // The pipe is full: whoever reads it is busy. Thrown into the handler, it would be a failed attempt nobody meant.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    }
+}
 
 const worker = defineWorker(
   queue,

@@ -18,6 +18,7 @@ export type Span = {
   readonly from: number
   readonly to: number
   readonly end: 'done' | 'failed' | 'killed'
+  readonly pid: number | undefined
 }
 
 /** Longer than a job of a dead worker needs to come back. */
@@ -53,7 +54,7 @@ async function openStage(kind: GateQueue, failures: number) {
           stdio: ['ignore', 'pipe', 'inherit'],
         },
       )
-      const inHand = new Map<string, number>()
+      const inHand = new Map<string, number[]>()
       let rest = ''
       let isReady = false
       child.stdout.on('data', (chunk: Buffer) => {
@@ -63,16 +64,20 @@ async function openStage(kind: GateQueue, failures: number) {
           const [mark, key = '', n = '', at = ''] = line.split(' ')
           const job = `${key} ${n}`
           if (mark === 'ready') isReady = true
-          else if (mark === '+') inHand.set(job, Number(at))
+          else if (mark === '+') inHand.set(job, [...(inHand.get(job) ?? []), Number(at)])
           else {
+            // One job twice in one process would be a fault, and is to be seen as one.
+            const [from = Number.NaN, ...others] = inHand.get(job) ?? []
             spans.push({
               key,
               n: Number(n),
-              from: inHand.get(job) ?? 0,
+              from,
               to: Number(at),
               end: mark === '-' ? 'done' : 'failed',
+              pid: child.pid,
             })
-            inHand.delete(job)
+            if (others.length > 0) inHand.set(job, others)
+            else inHand.delete(job)
           }
         }
       })
@@ -81,9 +86,9 @@ async function openStage(kind: GateQueue, failures: number) {
         const to = now()
         child.kill('SIGKILL')
         await closed
-        for (const [job, from] of inHand) {
+        for (const [job, starts] of inHand) {
           const [key = '', n] = job.split(' ')
-          spans.push({ key, n: Number(n), from, to, end: 'killed' })
+          for (const from of starts) spans.push({ key, n: Number(n), from, to, end: 'killed', pid: child.pid })
         }
       })
       await until(() => isReady, 'the worker is ready')

@@ -125,6 +125,16 @@ describe('cancel', () => {
     },
   )
 
+  it('of a job that runs is no reason not to run when the board retries it, or its event comes again', async () => {
+    const id = await at.add('hang')
+    await until(() => seen.ran.has(id), 'it runs')
+    await act(id, 'cancel')
+    await at.inState(id, 'failed')
+    seen.mended = true
+    await (await at.bull.getJob(id))?.retry()
+    await at.inState(id, 'completed')
+  })
+
   it('holds at the next start for a job that nobody has in hand any more', async () => {
     await at.bull.pause()
     const id = await at.add('work')

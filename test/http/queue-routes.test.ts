@@ -1,3 +1,4 @@
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import quarantine from '../../queues/quarantine.ts'
@@ -21,12 +22,14 @@ const held = new Promise<void>((resolve) => {
 })
 const workers = [shared, ordered, limited].map((queue) => defineWorker(queue, () => held))
 
+const lines: Record<string, unknown>[] = []
 let redis: TestRedis
 let app: TestApp
 beforeAll(async () => {
   redis = await startRedis()
   app = await startTestApp(redis.url, {
     definitions: { queues: [shared, ordered, limited, plain, quarantine], workers, ignored: [] },
+    log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
   })
 })
 afterAll(async () => {
@@ -143,4 +146,17 @@ describe('a tenant', () => {
     ] as const)
       expect((await change(method, path, method === 'GET' ? undefined : {}, tenantKey)).status).toBe(404)
   })
+})
+
+it('whoever changes something is in the log', async () => {
+  lines.length = 0
+  await change('PUT', '/queues/plain/limit', { max: 7, per: '1m' })
+  await change('DELETE', '/queues/plain/limit')
+  await change('PUT', '/queues/shared/tenants/u', { concurrency: 3 })
+  const own = { weight: 1, concurrency: 3 }
+  expect(lines.filter(({ msg }) => msg === 'operator action')).toMatchObject([
+    { action: 'limit', queue: 'plain', max: 7, perMs: 60_000, by: 'olga' },
+    { action: 'limit', queue: 'plain', by: 'olga' },
+    { action: 'tenant', queue: 'shared', tenant: 'u', ...own, by: 'olga' },
+  ])
 })

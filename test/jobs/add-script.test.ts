@@ -3,14 +3,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineQueue } from '../../src/define/queue.ts'
-import {
-  addArguments,
-  addKeys,
-  addScript,
-  addScriptSha,
-  callArguments,
-  optionsWriter,
-} from '../../src/jobs/add-script.ts'
+import { addArguments, addKeys, addScript, callArguments, optionsWriter } from '../../src/jobs/add-script.ts'
 import { bullJobOptions } from '../../src/jobs/bull.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -199,10 +192,6 @@ describe('the add script', () => {
     await redis.client.del(`${prefix}:${name}:j1`)
     expect(await addOurs(prefix, [{ id: 'j2', dedupe }])).toEqual(['j1'])
     expect(await bull.getJob('j2')).toBeUndefined()
-  })
-
-  it('is known to the server by the sum of its text', async () => {
-    expect(await redis.client.script('LOAD', addScript)).toBe(addScriptSha)
   })
 
   it('makes jobs that a plain BullMQ worker runs, with options that it understands', async () => {

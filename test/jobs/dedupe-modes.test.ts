@@ -223,18 +223,21 @@ describe('keep-last', () => {
 describe('supersede', () => {
   it('takes the place of one that waits, and has one cancelled that runs', async () => {
     const key = freshId('k')
-    const first = await app.enqueue(queues.supersede, { key, n: 1, hold: true })
+    const dedupeKey = freshId('request')
+    const first = await app.enqueue(queues.supersede, { key, n: 1, hold: true }, { dedupeKey })
     await isHeld(key)
     const second = await app.enqueue(queues.supersede, { key, n: 2 }, { delay: '1h' })
     const third = await app.enqueue(queues.supersede, { key, n: 3 })
     expect([second, third]).toMatchObject([{ duplicate: false }, { duplicate: false }])
-    await until(() => runs(key).length === 2, 'the last one has run')
     await done(queues.supersede)
     expect(runs(key)).toEqual([1, 3])
-    // Its handler does not listen and would go on for ever.
-    const reason = `cancelled: superseded by ${second.id}`
-    expect(await app.bull.get('supersede')?.getJob(first.id)).toMatchObject({ failedReason: reason })
+    const dead = await app.bull.get('supersede')?.getJob(first.id)
+    expect(dead).toMatchObject({ failedReason: `cancelled: superseded by ${second.id}`, attemptsMade: 1 })
     expect((await jobsOf(app, 'supersede')).map(({ id }) => id)).not.toContain(second.id)
+    // The same request again would undo what came after it.
+    const again = await app.enqueue(queues.supersede, { key, n: 1 }, { dedupeKey })
+    expect(again).toEqual({ id: first.id, duplicate: true })
+    expect(await dead?.getState()).toBe('failed')
   })
 
   it('of twenty that wait leaves one, the last', async () => {

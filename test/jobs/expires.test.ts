@@ -89,3 +89,11 @@ it('counts a run of a schedule from when it was due, not from when it was stored
   await one.bull.removeJobScheduler('tick')
   expect(await one.finished('expired')).toBe(0)
 })
+
+it('counts a job for later from when it is due', async () => {
+  const ran: number[] = []
+  one = await startOneQueue(redis.url, ({ payload }) => void ran.push(payload.n), { queue: { expires: '2s' } })
+  const jobs = [await one.enqueue(1, { delay: '3s' }), await one.enqueue(2, { delay: '3s', expires: '2s' })]
+  for (const { id } of jobs) await one.jobIn(id, 'completed')
+  expect(ran.sort()).toEqual([1, 2])
+})

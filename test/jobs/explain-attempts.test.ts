@@ -1,5 +1,8 @@
+import { once } from 'node:events'
+import { FlowProducer } from 'bullmq'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
-import { defer, RateLimited } from '../../src/index.ts'
+import { defer, drop, RateLimited } from '../../src/index.ts'
+import { cancelJob } from '../../src/jobs/actions.ts'
 import { explainJob } from '../../src/jobs/explain.ts'
 import { type OneQueue, startOneQueue } from '../harness/one-queue.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
@@ -86,7 +89,16 @@ it('says that the breaker is open, and then that one is tried', async () => {
   await one.jobIn(third.id, 'completed')
 })
 
-it('says why a job is dead that was not failed by its handler', async () => {
+it('says that a job waits for those that it depends on', async () => {
+  one = await startOneQueue(redis.url, () => {})
+  const flows = new FlowProducer({ connection: redis.client, prefix: one.app.prefix })
+  const child = { name: 'child', queueName: 'work', data: { n: 2 }, opts: { delay: 3_600_000 } }
+  const { job } = await flows.add({ name: 'parent', queueName: 'work', data: { n: 1 }, children: [child] })
+  await flows.close()
+  expect(await explainJob(one.bull, job.id ?? '')).toMatchObject({ code: 'waiting-for-children' })
+})
+
+it('says that a job was not started in time', async () => {
   one = await startOneQueue(redis.url, () => {}, { queue: { expires: '1ms' } })
   await one.bull.pause()
   const late = await one.enqueue()
@@ -97,9 +109,35 @@ it('says why a job is dead that was not failed by its handler', async () => {
   await one.bull.resume()
   await one.jobIn(late.id, 'failed')
   expect(await explainJob(one.bull, late.id)).toMatchObject({
-    code: 'dead',
+    code: 'expired',
     words: expect.stringContaining('expired: not started in time'),
   })
+})
+
+it.each([
+  ['dead', () => Promise.reject(new Error('down')), { n: 1 }, /down\. .* after 1 of 1 attempts/],
+  ['dropped', () => drop('no such order'), { n: 1 }, /no such order/],
+  ['unfit', () => {}, { not: 'fitting' }, /stored payload/],
+] as const)('says that a job is %s, and why', async (code, handle, payload, words) => {
+  one = await startOneQueue(redis.url, handle as () => Promise<never>, { queue: { retry: { attempts: 1 } } })
+  const { id = '' } = await one.bull.add('x', payload)
+  await one.jobIn(id, 'failed')
+  expect(await explainJob(one.bull, id)).toMatchObject({ code, words: expect.stringMatching(words) })
+})
+
+it('says who cancelled a job, in hand or not', async () => {
+  one = await startOneQueue(redis.url, (_job, { signal }) => once(signal, 'abort'))
+  const cancelled = { actor: { name: 'ada' }, prefix: one.app.prefix }
+  const ids = [(await one.enqueue()).id, (await one.enqueue(2, { delay: '1h' })).id]
+  await one.jobIn(ids[0] ?? '', 'active')
+  for (const id of ids) {
+    await cancelJob(one.bull, id, cancelled)
+    await one.jobIn(id, 'failed')
+    expect(await explainJob(one.bull, id)).toMatchObject({
+      code: 'cancelled',
+      words: expect.stringContaining('by ada'),
+    })
+  }
 })
 
 it('holds back the other jobs of a key that is rate limited, and no other key, where the queue is limited by key', async () => {

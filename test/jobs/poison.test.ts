@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineQueue } from '../../src/index.ts'
 import { type BullQueue, openQueues } from '../../src/jobs/bull.ts'
+import { explainJob } from '../../src/jobs/explain.ts'
 import { describeJob } from '../../src/jobs/inspect.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -52,20 +53,19 @@ it.each(['a job', 'a run of a schedule'])(
       expect(child.jobs()).toEqual([0])
       expect(await bull.getJobState(id)).toBe('active')
       await outliveLock(bull, id)
+      expect(await explainJob(bull, id)).toMatchObject({ code: 'lost-worker' })
     }
 
     const survivor = await startChild()
     await until(async () => (await bull.getJobState(id)) === 'failed', 'it is buried')
     expect(await describeJob(bull, id)).toMatchObject({ reason: 'killed its process 3 times: buried as a poison pill' })
-    expect(JSON.parse((await redis.client.hget(bull.toKey(id), 'why')) ?? '{}')).toMatchObject({ code: 'poison' })
+    expect(await explainJob(bull, id)).toMatchObject({ code: 'poison', words: expect.stringContaining('3 times') })
     await bull.add('x', { n: 1 })
     await until(() => survivor.jobs().length > 0, 'the survivor works')
     expect(survivor.jobs()).toEqual([1])
-    const line = survivor
-      .output()
-      .split('\n')
-      .find((text) => text.includes('poison pill'))
-    expect(JSON.parse(line ?? '{}')).toMatchObject({ job: id, outcome: 'dead' })
+    const saysSo = (text: string) => text.includes('poison pill')
+    const line = await until(() => survivor.output().split('\n').slice(0, -1).find(saysSo), 'the log says so')
+    expect(JSON.parse(line)).toMatchObject({ job: id, outcome: 'dead' })
 
     // Somebody mended it, as he thinks, and asks for it again: then it is called again.
     const job = await bull.getJob(id)

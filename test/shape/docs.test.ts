@@ -5,7 +5,7 @@ import { settings } from '../../src/config.ts'
 import { errorTable } from '../../src/errors.ts'
 import { loadDefinitions } from '../../src/load.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
-import { explainCodes } from '../../src/policy/explain.ts'
+import { explainCodes } from '../../src/policy/explanation.ts'
 
 /* The documents say what the code says: whoever changes one of the two is told about the other. */
 

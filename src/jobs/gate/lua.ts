@@ -100,7 +100,9 @@ local function openGate()
       local tenant, start = top[1], tonumber(top[2])
       local weight, concurrency, rateMax, ratePer = termsOf(p, tenant)
       local id, after
-      if conf.keyed or rateMax then id, after = self.more().nextOf(p, conf, tenant, rateMax, ratePer)
+      -- Its turn came before the bound did.
+      if concurrency and tonumber(redisCall('HGET', p .. 'gate:running', tenant) or 0) >= concurrency then id = nil
+      elseif conf.keyed or rateMax then id, after = self.more().nextOf(p, conf, tenant, rateMax, ratePer)
       else
         local n = redisCall('HGET', p .. 'gate:lanes', tenant)
         local first = n and firstOf(p, tonumber(n)) or {}

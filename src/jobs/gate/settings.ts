@@ -1,3 +1,4 @@
+import type { ChainableCommander } from 'ioredis'
 import type { RatePolicy } from '../../define/queue/rate.ts'
 import type { TenantTerms } from '../../define/queue/tenant.ts'
 import type { AnyQueue } from '../../define/queue.ts'
@@ -5,6 +6,7 @@ import type { BullQueue } from '../bull.ts'
 import { toAdopt } from './adopt.ts'
 import { gateFunctions } from './lua.ts'
 import { hasGate } from './place.ts'
+import { reconcileScript } from './reconcile.ts'
 
 /** Fields that a queue file may do without. */
 const optional = ['max', 'per', 'concurrency', 'rateMax', 'ratePer']
@@ -38,7 +40,14 @@ export async function writeSettings(bull: BullQueue, queue: AnyQueue): Promise<v
   )
   const change = redis.multi()
   if (stale.length > 0) change.hdel(key, ...stale)
-  await change.hset(key, fields).exec()
+  await recounted(change.hset(key, fields), key)
+}
+
+/** With how many each tenant has in hand: nobody counts where there is no bound, so that the first one would begin at 0. */
+async function recounted(change: ChainableCommander, gateKey: string): Promise<void> {
+  const answers = await change.eval(reconcileScript, 1, gateKey, '0', 1).exec()
+  const failed = answers?.find(([error]) => error)?.[0]
+  if (failed) throw failed
 }
 
 /** What the store holds of a tenant: JSON of weight, concurrency, starts, and milliseconds for them. */
@@ -77,12 +86,10 @@ export async function resetLimit(bull: BullQueue, queue: AnyQueue): Promise<void
 /** A tenant's own terms from now on, whatever the queue file says; undefined takes them back. */
 export async function setTerms(bull: BullQueue, tenant: string, terms: TenantTerms | undefined): Promise<void> {
   if (terms === undefined) await bull.redis.hdel(bull.toKey('gate:set'), tenant)
-  else
-    await bull.redis
-      .multi()
-      .hset(bull.toKey('gate:set'), tenant, termsText(terms))
-      .hset(bull.toKey('gate'), 'own', '1')
-      .exec()
+  else {
+    const change = bull.redis.multi().hset(bull.toKey('gate:set'), tenant, termsText(terms))
+    await recounted(change.hset(bull.toKey('gate'), 'own', '1'), bull.toKey('gate'))
+  }
   await askAgain(bull, tenant)
 }
 

@@ -1,6 +1,8 @@
 import type { Standing } from '../../policy/standing.ts'
 import type { BullQueue } from '../bull.ts'
+import { scriptCall } from '../script-call.ts'
 import { gateFunctions } from './lua.ts'
+import { shortKey } from './place.ts'
 
 /** KEYS[1] the gate's settings, ARGV[1] a job that waits. What {@link Standing} says, as a flat list; nothing without a gate. */
 const standingScript = `${gateFunctions}
@@ -41,6 +43,37 @@ export async function standingOf(bull: BullQueue, id: string): Promise<Standing 
     ahead: number(ahead) ?? 0,
     tenantsBefore: number(rank),
   }
+}
+
+/** More lanes are not looked at each time the metrics are asked for: some milliseconds of the store. */
+const mostLooked = 1_000
+
+/**
+ * KEYS[1] the gate's settings, ARGV[1] how many lanes. When the first job of a lane became due, the earliest; nothing when none
+ * waits. A lane is first in first out, so the oldest job is the first one of its lane.
+ */
+const oldest = scriptCall(`${gateFunctions}
+local p = string.sub(KEYS[1], 1, -5)
+local oldest
+local found = redisCall('HSCAN', p .. 'gate:names', 0, 'COUNT', ARGV[1])[2]
+for i = 1, #found, 2 do
+  local id = firstOf(p, tonumber(found[i]))[1]
+  local job = id and redisCall('HMGET', p .. id, 'timestamp', 'opts')
+  if job and job[1] then
+    local parsed, opts = pcall(cjson.decode, job[2] or '')
+    local due = tonumber(job[1]) + (parsed and tonumber(opts.delay) or 0)
+    if not oldest or due < oldest then oldest = due end
+  end
+end
+return oldest and string.format('%.0f', oldest)`)
+
+/**
+ * Since when the oldest job of a queue with a gate waits, in milliseconds since the epoch; undefined when none does. With more lanes
+ * than {@link mostLooked} that of a part of them.
+ */
+export async function oldestDue(bull: BullQueue): Promise<number | undefined> {
+  const found = (await oldest(bull.redis, [bull.toKey('gate')], [mostLooked])) as string | null
+  return found === null ? undefined : Number(found)
 }
 
 function number(text: string | undefined): number | undefined {
@@ -100,5 +133,7 @@ return id`
  * with that one's id, null when nobody waits.
  */
 export async function freeKey(bull: BullQueue, tenant: string, key: string): Promise<string | null> {
-  return (await bull.redis.eval(freeScript, 1, bull.toKey('gate'), `${tenant}\n${key}`, tenant)) as string | null
+  return (await bull.redis.eval(freeScript, 1, bull.toKey('gate'), `${tenant}\n${shortKey(key)}`, tenant)) as
+    | string
+    | null
 }

@@ -190,7 +190,7 @@ describe('a job that waits', () => {
     await work()
     const dead = await until(async () => {
       const now = await why(bad.id)
-      return now.code === 'dead' ? now : undefined
+      return now.code === 'unfit' ? now : undefined
     }, 'it is dead')
     expect(dead.words).toContain('stored payload')
     await enqueue([])

@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest'
+import { defer } from '../../../src/index.ts'
+import { freeKey } from '../../../src/jobs/gate/view.ts'
 import { until } from '../../harness/until.ts'
 import { gated, type Item, items, useStore } from './harness.ts'
 
@@ -72,4 +74,17 @@ it('takes keys of any form', async () => {
   await work()
   await until(() => done.length === odd.length * 2, 'all are done')
   for (const key of odd) expect(done.filter((item) => item.key === key).map(({ n }) => n)).toEqual([0, 1])
+})
+
+it('frees a key by the name that it was given, however long', async () => {
+  const key = 'x'.repeat(5_000)
+  let isHeld = false
+  const { enqueue, work, bull } = await gated({ order: { by } }, () => {
+    isHeld = true
+    return defer('1h')
+  })
+  const [first] = await enqueue(items(key, 2))
+  await work()
+  await until(() => isHeld, 'the first is put off')
+  expect(await freeKey(bull, '', key)).toBe(first?.id)
 })

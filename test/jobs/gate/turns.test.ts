@@ -1,6 +1,9 @@
 import { expect, it } from 'vitest'
 import type { QueueOptions } from '../../../src/index.ts'
+import { explainJob } from '../../../src/jobs/explain.ts'
+import { setTerms } from '../../../src/jobs/gate/settings.ts'
 import { Gate } from '../../../src/jobs/gate.ts'
+import { summarizeQueue } from '../../../src/jobs/inspect.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { until } from '../../harness/until.ts'
 import { expectBound, gated, type Item, items, type Payload, useStore } from './harness.ts'
@@ -136,4 +139,47 @@ it('remembers nothing of tenants that have gone', async () => {
     'only the virtual time is left',
     5_000,
   )
+})
+
+it('tells for how long the oldest job waits, of whatever tenant', async () => {
+  const { bull, enqueue, app, queue } = await gated({ tenant: { by: ({ key }) => key } }, () => {})
+  expect((await summarizeQueue(bull)).oldestWaitingSeconds).toBe(0)
+  const [first] = await enqueue([...items('a', 3), ...items('b', 1)])
+  const age = async () => (await summarizeQueue(bull)).oldestWaitingSeconds
+  await bull.redis.hset(bull.toKey(first?.id ?? ''), 'timestamp', Date.now() - 60_000)
+  expect(await age()).toBeGreaterThanOrEqual(60)
+  expect(await age()).toBeLessThan(70)
+  // The time before it was due is none in which it waited.
+  const later = await app.enqueue(queue, { key: 'c', n: 0 }, { delay: '1h' })
+  await (await bull.getJob(first?.id ?? ''))?.remove()
+  await (await bull.getJob(later.id))?.promote()
+  expect(await age()).toBeLessThan(10)
+})
+
+it('keeps to a bound from the moment it is set, with jobs in hand and others whose turn it was', async () => {
+  const letGo: (() => void)[] = []
+  const inHand = new Set<number>()
+  const { bull, enqueue, work } = await gated(
+    { tenant: { by } },
+    async ({ payload: { n } }) => {
+      inHand.add(n)
+      await new Promise<void>((resolve) => letGo.push(resolve))
+      inHand.delete(n)
+    },
+    { concurrency: 3 },
+  )
+  const jobs = await enqueue(items('a', 5))
+  await work()
+  await until(() => inHand.size === 3, 'all slots are taken')
+  await setTerms(bull, 'a', { weight: 1, concurrency: 2, rate: undefined })
+  letGo[0]?.()
+  // The script that completes a job takes the next one.
+  await until(async () => (await bull.getJobState(jobs[0]?.id ?? '')) === 'completed', 'one is done')
+  expect(await explainJob(bull, jobs[4]?.id ?? '')).toMatchObject({ code: 'tenant-cap', facts: { running: 2 } })
+  expect([...inHand]).toEqual([1, 2])
+  letGo[1]?.()
+  await until(() => inHand.has(3), 'below its bound it goes on')
+  for (const go of letGo) go()
+  await until(() => inHand.has(4), 'the last one runs')
+  for (const go of letGo) go()
 })
