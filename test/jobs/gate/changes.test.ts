@@ -72,14 +72,14 @@ const inOrder = (seen: readonly Item[]) =>
 it('keeps the bounds of a gate that came while jobs waited', async () => {
   const { most } = await change({}, { tenant: { by, concurrency: 1 } })
   expect(most.ofKey).toBe(1)
-  expect(most.ofAll).toBeGreaterThan(5)
+  expect(most.ofAll).toBeGreaterThan(1)
 })
 
 it('keeps an order that came while jobs waited', async () => {
   const { seen, most } = await change({}, { order: { by } })
   expect(inOrder(seen)).toBe(true)
   expect(most.ofKey).toBe(1)
-  expect(most.ofAll).toBeGreaterThan(5)
+  expect(most.ofAll).toBeGreaterThan(1)
 })
 
 it('works off what a gate left that is gone', async () => {
@@ -106,4 +106,37 @@ it('lets nobody take a job out of its lane by giving it a priority', async () =>
     await expect(job?.changePriority({ priority: 0 })).rejects.toThrow('take turns')
     await expect(job?.changePriority({ priority: 9 })).rejects.toThrow('take turns')
   })
+})
+
+it('loses and leaves none with both versions at work at once', async () => {
+  const redis = await startRedis()
+  const env = { KEY_PREFIX: freshId('p'), ROLES: 'worker' }
+  const done = new Set<string>()
+  const versions: Partial<Options>[] = [{}, { tenant: { by, concurrency: 2 } }, { order: { by } }]
+  const start = async (version: number) => {
+    const queue = defineQueue({ name: 'changing', payload, retry: { base: '1ms', max: '5ms' }, ...versions[version] })
+    const worker = defineWorker(queue, ({ payload: { key, n }, attempt }) => {
+      if (attempt === 1 && n % 3 === 0) throw new Error('once')
+      done.add(`${key} ${n}`)
+    })
+    const definitions = { queues: [queue, quarantine], workers: [worker], ignored: [] }
+    return { queue, app: await startTestApp(redis.url, { definitions, env }) }
+  }
+  const running: Awaited<ReturnType<typeof start>>[] = []
+  try {
+    let n = 0
+    for (const version of [0, 1, 0, 2, 1, 2, 0, 1]) {
+      running.push(await start(version))
+      if (running.length > 3) await running.shift()?.app.close()
+      await Promise.all(
+        running.flatMap(({ app, queue }) =>
+          keys.flatMap((key) => [app.enqueue(queue, { key, n: n++ }), app.enqueue(queue, { key, n: n++ })]),
+        ),
+      )
+    }
+    await until(() => done.size === n, `all are done`, 25_000)
+  } finally {
+    for (const { app } of running) await app.close()
+    await redis.stop()
+  }
 })
