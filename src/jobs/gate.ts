@@ -5,7 +5,7 @@ import type { BullQueue } from './bull.ts'
 import { adopt } from './gate/adopt.ts'
 import { hasGate, shortKey } from './gate/place.ts'
 import { reconcileScript } from './gate/reconcile.ts'
-import { writeSettings } from './gate/settings.ts'
+import { isSettled, writeSettings } from './gate/settings.ts'
 import { type Rounds, startRounds } from './rounds.ts'
 
 const everyMs = 5_000
@@ -63,8 +63,9 @@ export class Gate {
   async reconcile(): Promise<void> {
     await this.#settle()
     for (const queue of this.#queues) {
-      if (!hasGate(queue)) continue
       const bull = this.#bullOf(queue)
+      if ((hasGate(queue) || queue.limit) && !(await isSettled(bull))) await writeSettings(bull, queue)
+      if (!hasGate(queue)) continue
       await adopt(bull, queue)
       for (let call = 0; call < maxCalls; call++) {
         const cursor = this.#cursors.get(queue.name) ?? '0'

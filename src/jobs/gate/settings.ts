@@ -11,6 +11,14 @@ import { reconcileScript } from './reconcile.ts'
 /** Fields that a queue file may do without. */
 const optional = ['max', 'per', 'concurrency', 'rateMax', 'ratePer']
 
+/** Of BullMQ's own hash of the queue, which goes with all else when a queue is obliterated or a store emptied. */
+const settledField = 'settled'
+
+/** Whether the store still has what {@link writeSettings} wrote. */
+export async function isSettled(bull: BullQueue): Promise<boolean> {
+  return (await bull.redis.hexists(bull.toKey('meta'), settledField)) === 1
+}
+
 /**
  * Tells the store what the queue file says. A limit that was set at run time stays until it is taken back. Without a gate
  * what is left in its lanes is taken in their order.
@@ -22,6 +30,7 @@ export async function writeSettings(bull: BullQueue, queue: AnyQueue): Promise<v
   const isSet = await isLimitSet(bull)
   if (limit && !limit.by && !isSet) await bull.setGlobalRateLimit(limit.max, limit.perMs)
   if (!limit && !isSet) await bull.removeGlobalRateLimit()
+  await redis.hset(bull.toKey('meta'), settledField, '1')
   if (!hasGate(queue)) return void (await redis.del(key))
   const terms = tenant?.isUniform ? tenant.termsOf('') : undefined
   const shape = [tenant && 'tenant', order && 'order', limit?.by && 'limit'].filter(Boolean).join(' ')
