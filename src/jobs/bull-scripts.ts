@@ -12,6 +12,7 @@ const require = createRequire(import.meta.url)
 const { addJobScheduler } = require('bullmq/dist/cjs/scripts/addJobScheduler-11.js') as { addJobScheduler: Script }
 const { addPrioritizedJob } = require('bullmq/dist/cjs/scripts/addPrioritizedJob-9.js') as { addPrioritizedJob: Script }
 const { addStandardJob } = require('bullmq/dist/cjs/scripts/addStandardJob-9.js') as { addStandardJob: Script }
+const { changePriority } = require('bullmq/dist/cjs/scripts/changePriority-7.js') as { changePriority: Script }
 const { extendLock } = require('bullmq/dist/cjs/scripts/extendLock-2.js') as { extendLock: Script }
 const { extendLocks } = require('bullmq/dist/cjs/scripts/extendLocks-1.js') as { extendLocks: Script }
 const { moveJobFromActiveToWait } = require('bullmq/dist/cjs/scripts/moveJobFromActiveToWait-9.js') as {
@@ -52,6 +53,14 @@ const mustGoOn = [moveToActive, extendLock, extendLocks, moveStalledJobsToWait]
 const keepDueRun = `local due = string.sub(ARGV[3], 1, ${schedulePrefix.length}) == '${schedulePrefix}' and redis.call('ZSCORE', KEYS[1], ARGV[3])
 if due and tonumber(due) <= tonumber(ARGV[7]) then redis.call('ZREM', KEYS[1], ARGV[3]) end\n`
 
+/** A cancellation that came too late must not stop a new run. BullMQ forgets it only for jobs that failed. */
+const forgetMark = `redis.call('HDEL', KEYS[1], 'defa')\n`
+
+/** Behind a gate a job's priority is its lane, where it has its tenant's slot and its key's order: another one would lose both. */
+const keepLane = `if redis.call('EXISTS', (string.gsub(KEYS[4], 'prioritized$', 'gate'))) == 1 then
+  return redis.error_reply('ERR jobs of this queue take turns; they have no priority of their own')
+end\n`
+
 /** Those that put jobs to wait, take them or give them back. */
 const gated = [
   addJobScheduler,
@@ -77,6 +86,8 @@ export function prepareScripts(): void {
   for (const script of mustGoOn)
     if (!script.content.startsWith(letWorkGoOn)) script.content = letWorkGoOn + script.content
   if (!addJobScheduler.content.startsWith(keepDueRun)) addJobScheduler.content = keepDueRun + addJobScheduler.content
+  if (!changePriority.content.startsWith(keepLane)) changePriority.content = keepLane + changePriority.content
+  if (!reprocessJob.content.startsWith(forgetMark)) reprocessJob.content = forgetMark + reprocessJob.content
   for (const script of gated) script.content = withCall(script.content, gatedCall)
   moveToFinished.content = withCall(moveToFinished.content, gatedCallThatFinishes)
   removeJob.content = withCall(removeJob.content, gatedCallThatRemoves)

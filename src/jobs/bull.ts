@@ -83,9 +83,13 @@ export function eventKey(source: string, event: string): string {
   return `${source}.${event}`
 }
 
-/** A deduplication id of a caller's key, which may be of any length and hold any character. */
-export function hashedKey(key: string): string {
-  return `key-${createHash('sha256').update(key).digest('base64url')}`
+/**
+ * A deduplication id of a caller's key, which may be of any length and hold any character. Each tenant has its own: nobody's
+ * job may be taken for another tenant's, make room for it, or tell of it.
+ */
+export function hashedKey(key: string, tenant?: string): string {
+  const own = tenant === undefined ? key : JSON.stringify([tenant, key])
+  return `key-${createHash('sha256').update(own).digest('base64url')}`
 }
 
 /** BullMQ's word for removing no job at all. */
@@ -131,6 +135,6 @@ export function dueAt({ timestamp, opts }: Pick<BullJob, 'timestamp' | 'opts'>):
   return timestamp + (opts.delay ?? 0)
 }
 
-export function metaOf(bullJob: BullJob): JobMeta {
+export function metaOf(bullJob: Pick<BullJob, 'opts'>): JobMeta {
   return (bullJob.opts as { meta?: JobMeta }).meta ?? {}
 }

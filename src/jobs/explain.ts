@@ -1,6 +1,8 @@
 import { messageOf } from '../errors.ts'
 import { explain, type Facts } from '../policy/explain.ts'
 import type { Explanation } from '../policy/explanation.ts'
+import type { Standing } from '../policy/standing.ts'
+import { mustSee } from './actions.ts'
 import { readBreaker } from './breaker.ts'
 import { type BullQueue, metaOf, stateName } from './bull.ts'
 import { standingOf } from './gate/view.ts'
@@ -24,6 +26,16 @@ export async function explainJob(bull: BullQueue, id: string, tenant?: string): 
 
 async function factsOf(bull: BullQueue, id: string, tenant: string | undefined): Promise<Facts> {
   const { redis } = bull
+  const seen = async (standing: Standing | undefined): Promise<Standing | undefined> => {
+    const { holder } = standing ?? {}
+    if (!standing || !holder || tenant === undefined) return standing
+    // Tenants may share turns and keys, where the queue's own `tenant.by` says so.
+    const isTheirs = await mustSee(bull, holder.id, { tenant }).then(
+      () => true,
+      () => false,
+    )
+    return isTheirs ? standing : { ...standing, holder: { ...holder, id: 'of another tenant' } }
+  }
   const key = (name: string) => bull.toKey(name)
   const [state, job, extra, lockMs, standing, meta, active, rateLimitedMs, breaker, clients, refusal] =
     await Promise.all([
@@ -31,7 +43,7 @@ async function factsOf(bull: BullQueue, id: string, tenant: string | undefined):
       bull.getJob(id),
       redis.hmget(key(id), whyField, 'pb', 'delay'),
       redis.pttl(key(`${id}:lock`)),
-      standingOf(bull, id),
+      standingOf(bull, id).then(seen),
       redis.hmget(key('meta'), 'paused', 'concurrency', 'pausedBy', 'pausedAt'),
       redis.llen(key('active')),
       bull.getRateLimitTtl(),

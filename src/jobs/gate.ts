@@ -2,9 +2,10 @@ import type { AnyQueue } from '../define/queue.ts'
 import { MillraceError } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
 import type { BullQueue } from './bull.ts'
+import { adopt } from './gate/adopt.ts'
 import { hasGate, shortKey } from './gate/place.ts'
 import { reconcileScript } from './gate/reconcile.ts'
-import { writeSettings } from './gate/settings.ts'
+import { isSettled, writeSettings } from './gate/settings.ts'
 import { type Rounds, startRounds } from './rounds.ts'
 
 const everyMs = 5_000
@@ -28,6 +29,7 @@ export class Gate {
   readonly #log: Logger
   /** Queues whose settings are not written yet. */
   readonly #unsettled: Set<AnyQueue>
+  #first: Promise<void> | undefined
   readonly #cursors = new Map<string, string>()
   #rounds: Rounds | undefined
 
@@ -45,21 +47,26 @@ export class Gate {
   /** A store that refuses writes is told later: it takes no jobs either, and a start need not wait for it. */
   async start(): Promise<void> {
     await this.#settle().catch((error) => this.#log.warn({ err: error }, 'could not write the gates; trying again'))
-    this.#rounds = startRounds(everyMs, () =>
-      this.reconcile().catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again')),
-    )
+    const round = () =>
+      this.reconcile().catch((error) => this.#log.warn({ err: error }, 'could not look after the gates; trying again'))
+    // At once: jobs that waited before there was a gate are not handed out until they have their place.
+    this.#first = round()
+    this.#rounds = startRounds(everyMs, round)
   }
 
   async stop(): Promise<void> {
     await this.#rounds?.stop()
+    await this.#first
   }
 
   /** Sets right what was changed behind a gate's back. Several processes may do it at once. */
   async reconcile(): Promise<void> {
     await this.#settle()
     for (const queue of this.#queues) {
-      if (!hasGate(queue)) continue
       const bull = this.#bullOf(queue)
+      if ((hasGate(queue) || queue.limit) && !(await isSettled(bull))) await writeSettings(bull, queue)
+      if (!hasGate(queue)) continue
+      await adopt(bull, queue)
       for (let call = 0; call < maxCalls; call++) {
         const cursor = this.#cursors.get(queue.name) ?? '0'
         const next = String(await bull.redis.eval(reconcileScript, 1, bull.toKey('gate'), cursor, perCall))

@@ -12,7 +12,7 @@ export function payloadOf(bullJob: BullJob, queue: AnyQueue): unknown | Promise<
 }
 
 /** The stored payload in its current version, as the queue's schema is given it. */
-export function inputOf(bullJob: BullJob, queue: AnyQueue): unknown {
+export function inputOf(bullJob: Pick<BullJob, 'data' | 'opts'>, queue: AnyQueue): unknown {
   const stored = decode(bullJob.data)
   const { v = 1 } = metaOf(bullJob)
   return v === queue.version.current ? stored : migrated(stored, v, queue)

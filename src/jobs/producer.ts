@@ -122,9 +122,10 @@ export class Producer {
     const refusal = this.#refusal(queue, tenant, json.length, isPromised)
     if (refusal) return Promise.reject(refusal)
     const entry = inbox && this.#options.inbox?.entry(event, inbox, windowMs)
+    const whose = tenant === undefined ? {} : { tenant }
     if (isApart(queue)) {
       const guard = { id: eventKey(source, id), ttl: windowMs }
-      const apart = { ...apartOf(queue, payload, {}, undefined), guard } as Apart
+      const apart = { ...apartOf(queue, payload, whose, undefined), guard } as Apart
       return this.#storeApart(
         queue,
         json,
@@ -134,7 +135,7 @@ export class Producer {
       )
     }
     // The queue's own word for sameness goes before the provider's second one; the script knows one beside the event's id.
-    const own = dedupeOf(queue, payload, {})
+    const own = dedupeOf(queue, payload, whose)
     const alias = own?.id ?? (event.alias === undefined ? undefined : eventKey(source, event.alias))
     return this.#store(
       queue,
@@ -266,5 +267,5 @@ export function dedupeOf(
   if (key === undefined) return undefined
   const ttl = options.dedupeFor === undefined ? (own?.withinMs ?? dayMs) : durationMs(options.dedupeFor, 'dedupeFor')
   if (ttl < 1) throw new MillraceError('bad-request', `dedupeFor ${options.dedupeFor} is not at least '1ms'`)
-  return { id: hashedKey(key), ttl }
+  return { id: hashedKey(key, options.tenant), ttl }
 }

@@ -63,7 +63,7 @@ export function apartOf(
   return {
     mode,
     // Until the job has ended, debounced ones too: a key that ran out by the store's clock would not know the worker's.
-    key: { id: hashedKey(by(payload)), ttl: 0 },
+    key: { id: hashedKey(by(payload), options.tenant), ttl: 0 },
     guard: options.dedupeKey === undefined ? undefined : once,
     delayMs: Math.max(delayMs, withinMs),
   }

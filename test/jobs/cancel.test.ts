@@ -76,3 +76,13 @@ it('of a job that is being taken at that moment holds as well', async () => {
   for (const id of ids)
     expect(await front.inState(id, 'failed')).toMatchObject({ reason: 'cancelled: enough (by ada)' })
 })
+
+it('does not bury a job that was done before it heard, and is run again on the board', async () => {
+  const id = await front.add('work')
+  await front.inState(id, 'completed')
+  // What is left when the mark came while the store was being told of the end.
+  await front.bull.redis.hset(front.bull.toKey(id), 'defa', 'cancelled: too late')
+  await (await front.bull.getJob(id))?.retry('completed')
+  await until(async () => seen.ran.get(id) === 2, 'it has run again')
+  expect((await front.inState(id, 'completed')).reason).toBe(null)
+})

@@ -24,6 +24,12 @@ local function rcall(command, key, ...)
   elseif command == 'ZPOPMIN' then
     local p = gateOf(key, 'prioritized')
     if p then return gate.pick(p) end
+  elseif command == 'RPOPLPUSH' then
+    local p = gateOf(key, 'wait')
+    if p then
+      if redisCall('EXISTS', key) == 1 then gate.more().takeIn(p) end
+      return false
+    end
   elseif command == 'ZADD' and string.sub(key, -11) == 'prioritized' then
     local p = gateOf(key, 'prioritized')
     if p then

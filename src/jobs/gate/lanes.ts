@@ -74,6 +74,36 @@ function openMore(self)
     opened[at] = true
   end
 
+  -- Jobs in the plain list, which the gate does not look at: put there before there was one. Those that somebody is just
+  -- adopting are left to him, who knows their keys.
+  function more.takeIn(p)
+    local conf = self.conf(p)
+    if conf.adopt and conf.adopt > time() then return end
+    for _ = 1, 1000 do
+      local id = redisCall('RPOP', p .. 'wait')
+      if not id then return end
+      if redisCall('EXISTS', p .. id) == 1 then more.enter(p, id) end
+    end
+  end
+
+  -- Into the lane where a job that waits belongs. \`opts\`: the options that say so, if they are others.
+  function more.adopt(p, id, opts)
+    local score = redisCall('ZSCORE', p .. 'prioritized', id)
+    if not score and redisCall('LREM', p .. 'wait', -1, id) == 0 then return end
+    if redisCall('EXISTS', p .. id) == 0 then return redisCall('ZREM', p .. 'prioritized', id) end
+    local old, n = redisCall('HGET', p .. id, 'gl'), score and math.floor(tonumber(score) / 4294967296)
+    redisCall('HDEL', p .. id, 'gl')
+    if opts ~= '' then redisCall('HSET', p .. id, 'opts', opts) end
+    local lane = placeOf(p, id)
+    if old == lane and n and tonumber(redisCall('HGET', p .. 'gate:lanes', lane) or -1) == n then
+      redisCall('HSETNX', p .. 'gate:names', n, lane)
+      return redisCall('HSET', p .. id, 'gl', lane)
+    end
+    if n and redisCall('HGET', p .. 'gate:held', n) == id then redisCall('HDEL', p .. 'gate:held', n) end
+    if score then redisCall('ZREM', p .. 'prioritized', id) end
+    more.enter(p, id, 0)
+  end
+
   -- When a tenant or key may start again; nil for now.
   local function dueAt(p, key, max, per)
     local oldest = max and redisCall('LINDEX', p .. 'gate:starts:' .. key, max - 1)

@@ -15,7 +15,7 @@ import { lanesAndTimes } from './lanes.ts'
  * tenant with the smallest is next; who comes back after a pause goes on from now and has saved nothing up.
  *
  * Keys, all below `<prefix>:<queue>:gate`:
- *   gate           hash: settings; there when the queue has a gate
+ *   gate           hash: settings; there when the queue has a gate. `adopt`: jobs wait where they do not belong (adopt.ts)
  *   gate:lanes     hash: lane → number          gate:names   hash: number → lane       gate:last  the last number given
  *   gate:ready     set of tenants that may start a job, by virtual time
  *   gate:turns     hash: `t<tenant>` the virtual time of a tenant that may start none; `V` that of the last who left
@@ -48,13 +48,13 @@ local function openGate()
   -- The settings of a queue; false when it has no gate.
   function self.conf(p)
     if confs[p] == nil then
-      local f = redisCall('HMGET', p .. 'gate', 'kind', 'max', 'per', 'weight', 'concurrency', 'rateMax', 'ratePer', 'own')
+      local f = redisCall('HMGET', p .. 'gate', 'kind', 'max', 'per', 'weight', 'concurrency', 'rateMax', 'ratePer', 'own', 'adopt')
       local own = f[8] == '1'
       confs[p] = f[1] and {
         keyed = f[1] ~= 'tenant', ordered = f[1] == 'order', limited = f[2] and true,
         max = tonumber(f[2] or nil), per = tonumber(f[3] or nil), own = own, bounded = own or f[5] and true,
         weight = tonumber(f[4] or nil), concurrency = tonumber(f[5] or nil), rateMax = tonumber(f[6] or nil), ratePer = tonumber(f[7] or nil),
-        timed = (f[2] or f[6] or own) and true
+        timed = (f[2] or f[6] or own) and true, adopt = tonumber(f[9] or nil)
       } or false
     end
     return confs[p]

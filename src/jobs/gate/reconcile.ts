@@ -12,6 +12,8 @@ local p = string.sub(KEYS[1], 1, -5)
 gate = openGate()
 if not gate.conf(p) then return '0' end
 if ARGV[1] == '0' then
+  -- Without their names no lane is found below: then all that waits is looked at (adopt.ts).
+  if redisCall('EXISTS', p .. 'gate:names') == 0 and redisCall('EXISTS', p .. 'prioritized') == 1 then redisCall('HSET', KEYS[1], 'adopt', 0) end
   local inHand = {}
   for _, id in ipairs(redisCall('LRANGE', p .. 'active', 0, -1)) do
     local tenant = redisCall('HGET', p .. id, 'gt')
@@ -39,19 +41,27 @@ local found = redisCall('HSCAN', p .. 'gate:names', ARGV[1], 'COUNT', ARGV[2])
 for i = 1, #found[2], 2 do
   local n, lane = found[2][i], found[2][i + 1]
   local first, held = firstOf(p, tonumber(n))[1], redisCall('HGET', p .. 'gate:held', n)
-  if first then
+  if first and redisCall('HSETNX', p .. 'gate:lanes', lane, n) == 0 and redisCall('HGET', p .. 'gate:lanes', lane) ~= n then
+    -- It had lost its number and was given another one since.
+    for _, id in ipairs(redisCall('ZRANGEBYSCORE', p .. 'prioritized', n * 4294967296, '(' .. string.format('%.0f', (n + 1) * 4294967296), 'LIMIT', 0, 100)) do
+      gate.more().adopt(p, id, '')
+    end
+  elseif first then
     local tenant = redisCall('HGET', p .. first, 'gt')
     if tenant then gate.more().open(p, tenant, tonumber(n), held)
     else
-      -- A job that was removed from under its place.
+      -- A job that was removed from under its place, or that another than us put there.
       redisCall('ZREM', p .. 'prioritized', first)
+      if redisCall('EXISTS', p .. first) == 1 then gate.more().enter(p, first) end
     end
   elseif not held then
     redisCall('HDEL', p .. 'gate:names', n)
     redisCall('HDEL', p .. 'gate:lanes', lane)
-    local turn = 't' .. (string.match(lane, '^(.-)\\n') or lane)
-    local turns = redisCall('HMGET', p .. 'gate:turns', 'V', turn)
-    if turns[2] and tonumber(turns[2]) <= tonumber(turns[1] or 0) then redisCall('HDEL', p .. 'gate:turns', turn) end
+    local tenant = string.match(lane, '^(.-)\\n') or lane
+    local turns = redisCall('HMGET', p .. 'gate:turns', 'V', 't' .. tenant)
+    -- With many who come once, virtual time stands still, and none of them would ever be forgotten: a turn is forgiven.
+    local forgiven = redisCall('EXISTS', p .. 'gate:of:' .. tenant) == 0 and 1 or 0
+    if turns[2] and tonumber(turns[2]) <= tonumber(turns[1] or 0) + forgiven then redisCall('HDEL', p .. 'gate:turns', 't' .. tenant) end
   end
 end
 return found[1]`

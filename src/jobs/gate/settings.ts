@@ -3,12 +3,21 @@ import type { RatePolicy } from '../../define/queue/rate.ts'
 import type { TenantTerms } from '../../define/queue/tenant.ts'
 import type { AnyQueue } from '../../define/queue.ts'
 import type { BullQueue } from '../bull.ts'
+import { toAdopt } from './adopt.ts'
 import { gateFunctions } from './lua.ts'
 import { hasGate } from './place.ts'
 import { reconcileScript } from './reconcile.ts'
 
 /** Fields that a queue file may do without. */
 const optional = ['max', 'per', 'concurrency', 'rateMax', 'ratePer']
+
+/** Of BullMQ's own hash of the queue, which goes with all else when a queue is obliterated or a store emptied. */
+const settledField = 'settled'
+
+/** Whether the store still has what {@link writeSettings} wrote. */
+export async function isSettled(bull: BullQueue): Promise<boolean> {
+  return (await bull.redis.hexists(bull.toKey('meta'), settledField)) === 1
+}
 
 /**
  * Tells the store what the queue file says. A limit that was set at run time stays until it is taken back. Without a gate
@@ -21,10 +30,14 @@ export async function writeSettings(bull: BullQueue, queue: AnyQueue): Promise<v
   const isSet = await isLimitSet(bull)
   if (limit && !limit.by && !isSet) await bull.setGlobalRateLimit(limit.max, limit.perMs)
   if (!limit && !isSet) await bull.removeGlobalRateLimit()
+  await redis.hset(bull.toKey('meta'), settledField, '1')
   if (!hasGate(queue)) return void (await redis.del(key))
   const terms = tenant?.isUniform ? tenant.termsOf('') : undefined
+  const shape = [tenant && 'tenant', order && 'order', limit?.by && 'limit'].filter(Boolean).join(' ')
   const fields: Record<string, string | number> = {
     kind: order ? 'order' : limit?.by ? 'limit' : 'tenant',
+    shape,
+    ...((await redis.hget(key, 'shape')) === shape ? {} : toAdopt()),
     weight: terms?.weight ?? 1,
     own: tenant?.isUniform === false || (await redis.exists(bull.toKey('gate:set'))) === 1 ? '1' : '0',
     ...(terms?.concurrency === undefined ? {} : { concurrency: terms.concurrency }),

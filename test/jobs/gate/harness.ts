@@ -8,7 +8,7 @@ import { startTestApp, type TestApp } from '../../harness/app.ts'
 import { startRedis, type TestRedis } from '../../harness/redis.ts'
 import { freshId } from '../../harness/slack.ts'
 
-const payload = z.object({ key: z.string(), n: z.number() })
+export const payload = z.object({ key: z.string(), n: z.number() })
 export type Payload = typeof payload
 export type Item = z.infer<Payload>
 

@@ -60,3 +60,17 @@ it('is held back by the longest of the pauses that were asked for', async () => 
   expect(left).toBeGreaterThan(3_500_000)
   expect(left).toBeLessThanOrEqual(3_600_000)
 })
+
+it('is told to the store anew when the queue was obliterated', async () => {
+  const { bull } = await gated({ limit: { max: 3, per: '1h' } }, () => {})
+  expect(await bull.redis.hget(bull.toKey('meta'), 'max')).toBe('3')
+  await bull.pause()
+  await bull.obliterate({ force: true })
+  await until(async () => (await bull.redis.hget(bull.toKey('meta'), 'max')) === '3', 'the limit is back', 15_000)
+})
+
+it('comes back with the gate when the store was emptied', async () => {
+  const { bull } = await gated({ limit: { max: 3, per: '1h', by } }, () => {})
+  await bull.redis.del(bull.toKey('gate'), bull.toKey('meta'))
+  await until(async () => (await bull.redis.hget(bull.toKey('gate'), 'max')) === '3', 'the gate is back', 15_000)
+})

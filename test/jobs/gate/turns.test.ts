@@ -2,7 +2,9 @@ import { expect, it } from 'vitest'
 import type { QueueOptions } from '../../../src/index.ts'
 import { explainJob } from '../../../src/jobs/explain.ts'
 import { setTerms } from '../../../src/jobs/gate/settings.ts'
+import { Gate } from '../../../src/jobs/gate.ts'
 import { summarizeQueue } from '../../../src/jobs/inspect.ts'
+import { createLogger } from '../../../src/observe/log.ts'
 import { until } from '../../harness/until.ts'
 import { expectBound, gated, type Item, items, type Payload, useStore } from './harness.ts'
 
@@ -113,6 +115,30 @@ it('keeps the turns of jobs that are tried again', async () => {
   await work()
   await until(() => done.length === 60, 'all are done')
   await until(async () => (await leftovers()).running === 0, 'every slot is given back')
+})
+
+it('remembers nothing of tenants that have gone', async () => {
+  let count = 0
+  const { enqueue, work, bull, app, queue } = await gated({ tenant: { by, concurrency: 2 } }, async () => {
+    count += 1
+  })
+  const most = 500
+  await enqueue(Array.from({ length: most }, (_, n) => ({ key: `visitor ${n}`, n })))
+  await work()
+  await until(() => count === most, 'all are done')
+  const log = createLogger({ logLevel: 'silent', logFormat: 'json' })
+  const gate = new Gate({ queues: [queue], bull: app.bull, log })
+  await until(
+    async () => {
+      await gate.reconcile()
+      const kept = await Promise.all(
+        ['lanes', 'names', 'running', 'turns'].map((name) => bull.redis.hlen(bull.toKey(`gate:${name}`))),
+      )
+      return kept.reduce((sum, n) => sum + n, 0) <= 1
+    },
+    'only the virtual time is left',
+    5_000,
+  )
 })
 
 it('tells for how long the oldest job waits, of whatever tenant', async () => {
