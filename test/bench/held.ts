@@ -4,7 +4,7 @@ import { writeSettings } from '../../src/jobs/gate/settings.ts'
 import { until } from '../harness/until.ts'
 import { queueName } from './events.ts'
 import { fill, type MetaOf } from './fill.ts'
-import { ownQueues } from './own-queues.ts'
+import { keyOf, ownQueues } from './own-queues.ts'
 import type { Comparison } from './report.ts'
 import { alternate, empty, type Outcome, type Side } from './rounds.ts'
 import type { Stage } from './stage.ts'
@@ -12,7 +12,7 @@ import type { Stage } from './stage.ts'
 const keys = 10
 const prefix = 'millrace'
 const patienceMs = 300_000
-const ofKeys: MetaOf = (_id, serial) => ({ tenant: `T${serial % keys}`, limit: `T${serial % keys}` })
+const ofKeys: MetaOf = (id) => ({ tenant: keyOf(id), limit: keyOf(id) })
 
 /** What the others notice of a key that a third party has asked to pause, and how exactly the pause is kept. */
 export async function compareHeld(
