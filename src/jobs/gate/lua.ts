@@ -145,9 +145,13 @@ local function openGate()
   return self
 end
 
+local plain = {}
 local function gateOf(key, name)
   if string.sub(key, -#name) ~= name then return end
   local p = string.sub(key, 1, -#name - 1)
+  -- Nearly all queues have none: one short question, before anything is made ready.
+  if plain[p] == nil then plain[p] = redisCall('EXISTS', p .. 'gate') == 0 end
+  if plain[p] then return end
   gate = gate or openGate()
   return gate.conf(p) and p
 end
