@@ -1,3 +1,4 @@
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { z } from 'zod'
 import quarantine from '../../queues/quarantine.ts'
 import type { AnyWorker } from '../../src/define/worker.ts'
@@ -5,6 +6,7 @@ import { defineQueue, defineWorker, drop } from '../../src/index.ts'
 import type { JobSummary } from '../../src/jobs/inspect.ts'
 import { apiOf } from './api.ts'
 import { startTestApp, type TestApp } from './app.ts'
+import { startRedis, type TestRedis } from './redis.ts'
 import { until } from './until.ts'
 
 /** A queue whose jobs do what their payload says, so that a test can have one in any state. */
@@ -79,4 +81,22 @@ function chore(app: TestApp) {
     inState: (id: string, state: string) =>
       until(async () => ((await job(id)).state === state ? job(id) : undefined), `${id} is ${state}`),
   }
+}
+
+export type Chores = Awaited<ReturnType<typeof startChores>>
+
+/** For each test an App of its own with its worker, on one store for all of the file. `given` is told before each. */
+export function useChores(given: (made: { redis: TestRedis; at: Chores; seen: Seen }) => void): void {
+  let redis: TestRedis
+  let at: Chores
+  beforeAll(async () => {
+    redis = await startRedis()
+  })
+  afterAll(() => redis.stop())
+  beforeEach(async () => {
+    const { worker, seen } = choresWorker()
+    at = await startChores(redis.url, { worker })
+    given({ redis, at, seen })
+  })
+  afterEach(() => at.app.close())
 }

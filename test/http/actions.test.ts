@@ -1,24 +1,16 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { adminKey, operatorKey, tenantKey, viewerKey } from '../harness/app.ts'
-import { chores, choresWorker, startChores } from '../harness/operator.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { type Chores, chores, type Seen, useChores } from '../harness/operator.ts'
 import { until } from '../harness/until.ts'
 
 /* Retry, cancel and delete of one job, on a real app with a worker that does what the payload says. */
 
-let redis: TestRedis
-let at: Awaited<ReturnType<typeof startChores>>
-let seen: ReturnType<typeof choresWorker>['seen']
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
-beforeEach(async () => {
-  const made = choresWorker()
+let at: Chores
+let seen: Seen
+useChores((made) => {
+  at = made.at
   seen = made.seen
-  at = await startChores(redis.url, { worker: made.worker })
 })
-afterEach(() => at.app.close())
 
 const path = (id: string, verb: string) => `/queues/chores/jobs/${id}/${verb}`
 type Answer = { status: number; was?: string; [field: string]: unknown }

@@ -1,26 +1,18 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type DeadGroup, noteDead } from '../../src/jobs/groups.ts'
 import { adminKey, operatorKey, tenantKey, viewerKey } from '../harness/app.ts'
-import { choresWorker, startChores } from '../harness/operator.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { type Chores, type Seen, useChores } from '../harness/operator.ts'
 import { signIn } from '../harness/session.ts'
 import { until } from '../harness/until.ts'
 
 /* Dead letters by cause: over the API and on the page. */
 
-let redis: TestRedis
-let at: Awaited<ReturnType<typeof startChores>>
-let seen: ReturnType<typeof choresWorker>['seen']
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
-beforeEach(async () => {
-  const made = choresWorker()
+let at: Chores
+let seen: Seen
+useChores((made) => {
+  at = made.at
   seen = made.seen
-  at = await startChores(redis.url, { worker: made.worker })
 })
-afterEach(() => at.app.close())
 
 type Summary = { dead: number | null; looked: number; causes: number; groups: DeadGroup[] }
 const summary = (key = viewerKey) => at.read<Summary>('/queues/chores/dead', { key })

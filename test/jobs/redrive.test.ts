@@ -1,27 +1,22 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { startRedrive } from '../../src/jobs/redrive.ts'
 import { Redriver } from '../../src/jobs/redriver.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { operatorKey, tenantKey, viewerKey } from '../harness/app.ts'
-import { choresWorker, startChores } from '../harness/operator.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { type Chores, choresWorker, type Seen, startChores, useChores } from '../harness/operator.ts'
+import type { TestRedis } from '../harness/redis.ts'
 import { until } from '../harness/until.ts'
 
 /* Dead letters run again: preview, run, progress; what happens when a process dies in the middle of it. */
 
 let redis: TestRedis
-let at: Awaited<ReturnType<typeof startChores>>
-let seen: ReturnType<typeof choresWorker>['seen']
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
-beforeEach(async () => {
-  const made = choresWorker()
+let at: Chores
+let seen: Seen
+useChores((made) => {
+  redis = made.redis
+  at = made.at
   seen = made.seen
-  at = await startChores(redis.url, { worker: made.worker })
 })
-afterEach(() => at.app.close())
 
 type Answer = {
   status: number

@@ -1,27 +1,22 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import quarantine from '../../queues/quarantine.ts'
 import { loadConfig } from '../../src/config.ts'
 import { openTools } from '../../src/tools.ts'
 import { tenantKey, viewerKey } from '../harness/app.ts'
-import { chores, choresWorker, startChores } from '../harness/operator.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { type Chores, chores, type Seen, useChores } from '../harness/operator.ts'
+import type { TestRedis } from '../harness/redis.ts'
 import { until } from '../harness/until.ts'
 
 /* Waiting for what becomes of a job: in code and over HTTP. */
 
 let redis: TestRedis
-let at: Awaited<ReturnType<typeof startChores>>
-let seen: ReturnType<typeof choresWorker>['seen']
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
-beforeEach(async () => {
-  const made = choresWorker()
+let at: Chores
+let seen: Seen
+useChores((made) => {
+  redis = made.redis
+  at = made.at
   seen = made.seen
-  at = await startChores(redis.url, { worker: made.worker })
 })
-afterEach(() => at.app.close())
 
 describe('waitFor()', () => {
   it('gives the result of a job, whether it ends before, meanwhile or long ago', async () => {
