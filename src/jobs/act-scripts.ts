@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { aliasFunctions } from './alias.ts'
-import { gatedCall, gatedCallThatRemoves } from './gate/calls.ts'
+import { gatedCall } from './gate/calls.ts'
 
 // BullMQ ships the text without types and without an exports map.
 const { reprocessJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/reprocessJob-9.js') as {
@@ -16,7 +16,7 @@ const { reprocessJob } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts
  * `retry(prefix, state, id, at)`: BullMQ's own way from a set of finished jobs back to those that wait, attempts counted
  * anew. With `at` only when the job finished at that very time: one that ran in between and died again is another matter.
  */
-const retryFunction = `${gatedCall}
+const retryFunction = `${gatedCall('moves', 'ARGV[1]')}
 local function reprocess(KEYS, ARGV)
 ${reprocessJob.content.replace(/^local rcall = redis\.call;?$/gm, '')}
 end
@@ -86,7 +86,7 @@ local function followed(prefix, id)
 end`
 
 /** `take(prefix, id)`: takes a job that is not active out of where it is, and says where that was. */
-const takeFunction = `${gatedCallThatRemoves}
+const takeFunction = `${gatedCall('removes', 'ARGV[1]')}
 local function take(prefix, id)
   for _, state in ipairs({ 'delayed', 'prioritized', 'failed', 'completed', 'waiting-children' }) do
     if rcall('ZREM', prefix .. state, id) == 1 then return state end

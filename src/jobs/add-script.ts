@@ -33,7 +33,7 @@ const eventsPerEntry = 16
  * the queue's settings, the marker that wakes workers, the counter, whether any of the jobs is there already, the list that
  * they join, what they are remembered by. When one fails, those before it are complete all the same.
  */
-export const addScript = `${gatedCall}
+export const addScript = `${gatedCall('moves')}
 ${aliasFunctions}
 local call, redisCall = rcall, redis.pcall
 local wait, meta, counter, marker = KEYS[1], KEYS[3], KEYS[4], KEYS[9]

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { gatedCall, gatedCallThatFinishes, gatedCallThatRemoves } from './gate/calls.ts'
+import { gatedCall } from './gate/calls.ts'
 import { schedulePrefix } from './schedule-id.ts'
 
 /*
@@ -73,7 +73,6 @@ const gated = [
   moveToDelayed,
   moveToWaitingChildren,
   promote,
-  reprocessJob,
   retryJob,
   updateJobScheduler,
 ]
@@ -88,9 +87,11 @@ export function prepareScripts(): void {
   if (!addJobScheduler.content.startsWith(keepDueRun)) addJobScheduler.content = keepDueRun + addJobScheduler.content
   if (!changePriority.content.startsWith(keepLane)) changePriority.content = keepLane + changePriority.content
   if (!reprocessJob.content.startsWith(forgetMark)) reprocessJob.content = forgetMark + reprocessJob.content
-  for (const script of gated) script.content = withCall(script.content, gatedCall)
-  moveToFinished.content = withCall(moveToFinished.content, gatedCallThatFinishes)
-  removeJob.content = withCall(removeJob.content, gatedCallThatRemoves)
+  for (const script of gated) script.content = withCall(script.content, gatedCall('moves'))
+  moveToFinished.content = withCall(moveToFinished.content, gatedCall('finishes'))
+  // Those whose first key is a job's, the id of which may hold anything.
+  reprocessJob.content = withCall(reprocessJob.content, gatedCall('moves', "string.match(KEYS[2], '^.*:')"))
+  removeJob.content = withCall(removeJob.content, gatedCall('removes', 'ARGV[3]'))
 }
 
 function withCall(content: string, call: string): string {

@@ -90,24 +90,20 @@ export class Consumer extends BullWorker {
     return this.#redis.status === 'ready' && this.#held.size < this.concurrency
   }
 
-  protected override async nextJobFromJobData(
-    ...answer: Parameters<BullWorker['nextJobFromJobData']>
-  ): Promise<BullJob> {
+  protected override nextJobFromJobData(...answer: Parameters<BullWorker['nextJobFromJobData']>): Promise<BullJob> {
     this.fetches += 1
     const [data, id] = answer
-    if (!data || id === undefined) return super.nextJobFromJobData(...answer)
+    const next = super.nextJobFromJobData(...answer)
+    if (!data || id === undefined) return next
     this.#take(id)
-    const job = await super.nextJobFromJobData(...answer)
-    if (!job) this.#drop(id)
-    return job
+    return next.then((job) => {
+      if (!job) this.#drop(id)
+      return job
+    })
   }
 
-  override async processJob(...what: Parameters<BullWorker['processJob']>): ReturnType<BullWorker['processJob']> {
-    try {
-      return await super.processJob(...what)
-    } finally {
-      this.#drop(what[0].id ?? '')
-    }
+  override processJob(...what: Parameters<BullWorker['processJob']>): ReturnType<BullWorker['processJob']> {
+    return super.processJob(...what).finally(() => this.#drop(what[0].id ?? ''))
   }
 
   #take(id: string): void {

@@ -12,7 +12,7 @@ import { addKeys, type InboxFields, type OwnOptions, splitLua } from './add-scri
 import { unavailable } from './batch.ts'
 import { hashedKey } from './bull.ts'
 import { fsynced } from './fsynced.ts'
-import { gatedCallThatRemoves } from './gate/calls.ts'
+import { gatedCall } from './gate/calls.ts'
 import { scriptCall } from './script-call.ts'
 
 // BullMQ ships the text without types and without an exports map. Of its adds this one has delay and priority in one function.
@@ -75,7 +75,7 @@ export function apartOf(
  */
 const script = (() => {
   const { functions } = splitLua(addJobScheduler.content)
-  return `${gatedCallThatRemoves}
+  return `${gatedCall('removes')}
 local prefix, id, name, now, data, json, mode, own, ttl, delay, guard, guardTtl = unpack(ARGV, 1, 12)
 local inbox, entry, entryData, entryRaw, cancels, queue = unpack(ARGV, 13, 18)
 local attempt = redis.pcall

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import { type Durability, describeStore, type StoreAddress } from '../config.ts'
 import { MillraceError, messageOf } from '../errors.ts'
+import { CorkedRedis } from './corked.ts'
 
 /**
  * What a connection is for decides how it fails.
@@ -22,7 +23,7 @@ export function connect(
     onError,
   }: { timeoutMs?: number; connectTimeoutMs?: number; onError?: (error: Error) => void } = {},
 ): Redis {
-  const redis = new Redis({
+  const redis = new CorkedRedis({
     ...addressOptions(address),
     connectTimeout: connectTimeoutMs,
     connectionName: `millrace-${purpose}`,

@@ -40,6 +40,8 @@ end
 const turns = `
 local redisCall = redis.call
 local gate
+-- Those that were read before: prefix of a queue → what HGETALL says.
+local settings = {}
 ${lanes}
 local openMore
 local function openGate()
@@ -48,13 +50,14 @@ local function openGate()
   -- The settings of a queue; false when it has no gate.
   function self.conf(p)
     if confs[p] == nil then
-      local f = redisCall('HMGET', p .. 'gate', 'kind', 'max', 'per', 'weight', 'concurrency', 'rateMax', 'ratePer', 'own', 'adopt')
-      local own = f[8] == '1'
-      confs[p] = f[1] and {
-        keyed = f[1] ~= 'tenant', ordered = f[1] == 'order', limited = f[2] and true,
-        max = tonumber(f[2] or nil), per = tonumber(f[3] or nil), own = own, bounded = own or f[5] and true,
-        weight = tonumber(f[4] or nil), concurrency = tonumber(f[5] or nil), rateMax = tonumber(f[6] or nil), ratePer = tonumber(f[7] or nil),
-        timed = (f[2] or f[6] or own) and true, adopt = tonumber(f[9] or nil)
+      local known, f = settings[p] or redisCall('HGETALL', p .. 'gate'), {}
+      for i = 1, #known, 2 do f[known[i]] = known[i + 1] end
+      local own = f.own == '1'
+      confs[p] = f.kind and {
+        keyed = f.kind ~= 'tenant', ordered = f.kind == 'order', limited = f.max and true,
+        max = tonumber(f.max), per = tonumber(f.per), own = own, bounded = own or f.concurrency and true,
+        weight = tonumber(f.weight), concurrency = tonumber(f.concurrency), rateMax = tonumber(f.rateMax), ratePer = tonumber(f.ratePer),
+        timed = (f.max or f.rateMax or own) and true, adopt = tonumber(f.adopt)
       } or false
     end
     return confs[p]
@@ -99,9 +102,10 @@ local function openGate()
       if #top == 0 then return {} end
       local tenant, start = top[1], tonumber(top[2])
       local weight, concurrency, rateMax, ratePer = termsOf(p, tenant)
+      local running = conf.bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, 1) or 0
       local id, after
       -- Its turn came before the bound did.
-      if concurrency and tonumber(redisCall('HGET', p .. 'gate:running', tenant) or 0) >= concurrency then id = nil
+      if concurrency and running > concurrency then id = nil
       elseif conf.keyed or rateMax then id, after = self.more().nextOf(p, conf, tenant, rateMax, ratePer)
       else
         local n = redisCall('HGET', p .. 'gate:lanes', tenant)
@@ -109,11 +113,11 @@ local function openGate()
         id, after = first[1], first[3]
       end
       if not id then
+        if conf.bounded then redisCall('HINCRBY', p .. 'gate:running', tenant, -1) end
         -- Nothing that may start. After nil there is another lane to ask.
         if id == nil or not after then leave(p, tenant, start, start) end
       else
         redisCall('ZREM', p .. 'prioritized', id)
-        local running = conf.bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, 1) or 0
         if after and not (concurrency and running >= concurrency) then
           redisCall('ZADD', p .. 'gate:ready', start + 1 / weight, tenant)
         else leave(p, tenant, start, start + 1 / weight) end
@@ -145,13 +149,9 @@ local function openGate()
   return self
 end
 
-local plain = {}
 local function gateOf(key, name)
-  if string.sub(key, -#name) ~= name then return end
   local p = string.sub(key, 1, -#name - 1)
-  -- Nearly all queues have none: one short question, before anything is made ready.
-  if plain[p] == nil then plain[p] = redisCall('EXISTS', p .. 'gate') == 0 end
-  if plain[p] then return end
+  if string.sub(p, -1) ~= ':' or string.sub(key, -#name) ~= name then return end
   gate = gate or openGate()
   return gate.conf(p) and p
 end
