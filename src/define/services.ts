@@ -1,0 +1,119 @@
+import type { Duration } from './duration.ts'
+
+/*
+ * What handlers find in their context beside the queue. Everything belongs to the job's tenant: keys of two tenants never
+ * meet, and a job without a tenant has a room of its own.
+ */
+
+/** How long values of a kind are kept. */
+export type Ttl = Duration | TtlPreset
+export type TtlPreset = 'short' | 'medium' | 'long' | 'hour' | 'day'
+
+export type CacheOptions = {
+  /** Default: 'medium' (5 minutes). */
+  readonly ttl?: Ttl
+  /** Names under which entries are invalidated together. */
+  readonly tags?: readonly string[]
+  /** For so long after its time a value is still given, while one caller computes a new one. Default: none. */
+  readonly stale?: Duration
+  /** How long "there is none" (undefined or null) is remembered; '0s' not at all. Default: '30s' or the ttl, whichever is shorter. */
+  readonly negative?: Duration
+  /** Each use starts the time anew. Default: false. */
+  readonly sliding?: boolean
+}
+
+/** Never throws for a cache store that is away or slow: then it computes, or gives what this process has. */
+export type Cache = {
+  /** Keys below `name:`. */
+  namespace(name: string): Cache
+  get<Value>(key: string): Promise<Value | undefined>
+  set(key: string, value: unknown, options?: CacheOptions): Promise<void>
+  /** One computation for a key at a time, in all processes together. What `compute` throws is thrown, and not kept. */
+  getOrCompute<Value>(
+    key: string,
+    compute: (given: { signal: AbortSignal }) => Promise<Value> | Value,
+    options?: CacheOptions,
+  ): Promise<Value>
+  /** `fn`, asked through the cache. Default key: a hash of the arguments that does not depend on the order of properties. */
+  cached<Args extends readonly unknown[], Value>(
+    fn: (...args: Args) => Promise<Value> | Value,
+    options: CacheOptions & { readonly name: string; readonly key?: (...args: Args) => string },
+  ): (...args: Args) => Promise<Value>
+  delete(...keys: readonly string[]): Promise<void>
+  /** By tag, or by pattern (`*` any text, everything else itself). Resolves with how many entries went, when every process has been told. */
+  invalidate(what: { readonly tag: string } | { readonly pattern: string }): Promise<number>
+}
+
+export type Message = { readonly role: 'user' | 'assistant' | 'system'; readonly text: string; readonly at: number }
+export type ToolRun = {
+  readonly tool: string
+  readonly ok: boolean
+  readonly ms: number
+  readonly at: number
+  readonly note?: string
+}
+
+/** A conversation. `messages` holds the last 50, `toolRuns` the last 20. */
+export type Session = {
+  readonly id: string
+  readonly tenant: string
+  readonly user: string | undefined
+  readonly messages: readonly Message[]
+  readonly toolRuns: readonly ToolRun[]
+  /** Anything small and serializable that belongs to the conversation. */
+  readonly data: Readonly<Record<string, unknown>>
+  /** Counts changes, from 1. */
+  readonly version: number
+  readonly createdAt: number
+  readonly lastActivityAt: number
+}
+
+export type Sessions = {
+  /** Of this tenant only; undefined when there is none. Restored from the database when it is no longer hot. */
+  get(id: string): Promise<Session | undefined>
+  /**
+   * Adds to a session, which is made when there is none. Several at once lose nothing. `change` sees the newest state and says what to
+   * add or set; it may be called again when another process was faster.
+   */
+  update(
+    id: string,
+    change: (session: Session) => SessionChange,
+    options?: { readonly user?: string },
+  ): Promise<Session>
+  delete(id: string): Promise<boolean>
+}
+export type SessionChange = {
+  readonly messages?: readonly Omit<Message, 'at'>[]
+  readonly toolRuns?: readonly Omit<ToolRun, 'at'>[]
+  readonly data?: Readonly<Record<string, unknown>>
+}
+
+/** So many in so long, in all processes together: never more in any such window (`sliding`), or on average with bursts (`bucket`). */
+export type LimitRule = { readonly max: number; readonly per: Duration; readonly kind?: 'sliding' | 'bucket' }
+export type Taken = {
+  readonly ok: boolean
+  readonly limit: number
+  readonly remaining: number
+  readonly retryAfterMs: number
+  readonly resetMs: number
+}
+export type Limits = {
+  /** Counts one against the tenant's `name`, in one round trip. With the store away each process counts for itself. */
+  take(name: string, rule: LimitRule): Promise<Taken>
+}
+
+/** Shown to those who listen at /api/stream with `topic`; resolves when it is stored, or with nothing done when the store is away. */
+export type Publish = (topic: string, data: unknown) => Promise<void>
+
+/** Calls to something outside. Open after 5 failures in a row: then it throws `breaker-open` at once, for 60 s; then it tries, and closes after 2 successes. */
+export type Breakers = {
+  run<Value>(name: string, call: (given: { signal: AbortSignal }) => Promise<Value>): Promise<Value>
+}
+
+export type Services = {
+  readonly cache: Cache
+  readonly sessions: Sessions
+  readonly limits: Limits
+  readonly publish: Publish
+  readonly breakers: Breakers
+}
