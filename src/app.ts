@@ -1,6 +1,7 @@
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
 import { createLife, group } from './app/life.ts'
+import { startServices } from './app/services.ts'
 import { createRunners, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
@@ -149,6 +150,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           metrics,
           enqueue: producer.enqueueFromWorker,
           gate,
+          services: await startServices(),
         })),
       )
       const byQueue = new Map(runners.map((runner) => [runner.queue, runner]))

@@ -10,6 +10,22 @@ export {
   type QueueOptions,
 } from './define/queue.ts'
 export { RateLimited } from './define/rate-limited.ts'
+export type {
+  Breakers,
+  Cache,
+  CacheOptions,
+  LimitRule,
+  Limits,
+  Message,
+  Publish,
+  Services,
+  Session,
+  SessionChange,
+  Sessions,
+  Taken,
+  ToolRun,
+  Ttl,
+} from './define/services.ts'
 export {
   type AnyWorker,
   type ChainEnqueue,

@@ -13,6 +13,7 @@ import type { Definitions } from '../load.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Run } from './life.ts'
+import type { ServicesOf } from './services.ts'
 
 /** The workers this process is to run. Throws `invalid-setting` for a name that there is not. */
 export function workersOf(config: Config, definitions: Definitions): readonly AnyWorker[] {
@@ -73,6 +74,7 @@ export async function createRunners(
     metrics,
     enqueue,
     gate,
+    services,
   }: {
     config: Config
     definitions: Definitions
@@ -84,6 +86,7 @@ export async function createRunners(
     metrics: Metrics
     enqueue: Enqueue
     gate: Gate
+    services: ServicesOf
   },
 ): Promise<Runner[]> {
   const runners: Runner[] = []
@@ -101,6 +104,7 @@ export async function createRunners(
         enqueue,
         settings: own,
         isolate,
+        services,
         holdBack: (job, until, key = metaOf(job).limit) =>
           key === undefined ? Promise.resolve() : gate.holdBack(worker.queue, key, until),
       }),

@@ -117,3 +117,17 @@ export type Services = {
   readonly publish: Publish
   readonly breakers: Breakers
 }
+
+/** For where there are none: says so when one is asked for, and not before. */
+export function noServices(why: string): Services {
+  const refuse = (): never => {
+    throw new Error(why)
+  }
+  return Object.defineProperties({} as Services, {
+    cache: { get: refuse },
+    sessions: { get: refuse },
+    limits: { get: refuse },
+    publish: { get: refuse },
+    breakers: { get: refuse },
+  })
+}

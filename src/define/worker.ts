@@ -3,6 +3,7 @@ import { type Duration, durationMs } from './duration.ts'
 import type { Outcome } from './outcome.ts'
 import type { AnyQueue, PayloadInput, PayloadOutput } from './queue.ts'
 import type { AnySchema, OutputOf, Schema } from './schema.ts'
+import type { Services } from './services.ts'
 
 /** One attempt at one job, as the handler sees it. */
 export type Job<Payload> = {
@@ -22,7 +23,7 @@ export type Job<Payload> = {
 }
 
 /** What a handler works with. */
-export type Context<Settings = unknown> = {
+export type Context<Settings = unknown> = Services & {
   /** Aborts on timeout, cancellation, lost lock and shutdown. Pass it to everything that takes one. */
   readonly signal: AbortSignal
   /** Writes lines that carry the queue, the job and the attempt. */

@@ -1,4 +1,13 @@
 import type { AnyQueue } from '../define/queue.ts'
+import {
+  type Breakers,
+  type Cache,
+  type Limits,
+  noServices,
+  type Publish,
+  type Services,
+  type Sessions,
+} from '../define/services.ts'
 import type { ChainEnqueue, Context, Enqueue, Job } from '../define/worker.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Attempt } from './attempt.ts'
@@ -10,6 +19,8 @@ export type ContextOptions = {
   readonly log: Logger
   readonly enqueue: Enqueue
   readonly settings: unknown
+  /** What handlers use beside the queue, for a tenant. Nothing of it in the process of an isolated worker. */
+  readonly services?: ((tenant: string | undefined) => Services) | undefined
   /** The processes of a worker with `isolate: true`. */
   readonly isolate?: Isolate | undefined
 }
@@ -21,6 +32,7 @@ export class AttemptContext implements Context {
   readonly #options: ContextOptions
   #log: Logger | undefined
   #chain: Chain | undefined
+  #services: Services | undefined
 
   /** `options` are the same for all attempts of a worker. */
   constructor(attempt: Attempt, job: Job<unknown>, options: ContextOptions) {
@@ -45,6 +57,31 @@ export class AttemptContext implements Context {
 
   get settings(): never {
     return this.#options.settings as never
+  }
+
+  get cache(): Cache {
+    return this.#own.cache
+  }
+
+  get sessions(): Sessions {
+    return this.#own.sessions
+  }
+
+  get limits(): Limits {
+    return this.#own.limits
+  }
+
+  get publish(): Publish {
+    return this.#own.publish
+  }
+
+  get breakers(): Breakers {
+    return this.#own.breakers
+  }
+
+  get #own(): Services {
+    this.#services ??= this.#options.services?.(this.#job.tenant) ?? noServices('this run has no services')
+    return this.#services
   }
 
   /** What the handler has left behind; undefined when it never asked for `enqueue`. */

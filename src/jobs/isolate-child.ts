@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Worker as Thread } from 'node:worker_threads'
 import type { AnyQueue } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
+import { noServices } from '../define/services.ts'
 import type { AnyWorker, ChainEnqueue, Context, Enqueue, Enqueued, Job, Log } from '../define/worker.ts'
 import { loadWorker } from '../load.ts'
 import { AttemptAborted } from './attempt.ts'
@@ -45,7 +46,11 @@ async function runJob(run: number, stored: Job<unknown>, levels: readonly LogLev
   current = { run, controller }
   try {
     const payload = await validate(worker.queue.payload, stored.payload, `stored payload of job ${stored.id}`)
-    const context: Context = { signal: controller.signal, log: logOf(run, levels), enqueue: enqueueOf(run), settings }
+    const own = { signal: controller.signal, log: logOf(run, levels), enqueue: enqueueOf(run), settings }
+    const context: Context = Object.assign(
+      noServices('an isolated worker has no cache, sessions, limits, publish or breakers'),
+      own,
+    )
     const result: unknown = await worker.handle({ ...stored, payload }, context as Context<never>)
     say({ say: 'done', run, result: packResult(result) })
   } catch (error) {

@@ -36,6 +36,7 @@ export type RunnerOptions = {
   readonly metrics: Metrics
   readonly enqueue: Enqueue
   readonly settings: unknown
+  readonly services?: ContextOptions['services']
   /** The processes of a worker with `isolate: true`. */
   readonly isolate?: Isolate | undefined
   readonly random?: () => number
@@ -71,13 +72,13 @@ export class Runner {
 
   constructor(options: RunnerOptions) {
     this.#options = options
-    const { settings, enqueue, worker, metrics, isolate } = options
+    const { settings, enqueue, worker, metrics, isolate, services } = options
     this.queue = worker.queue.name
     this.name = `worker ${this.queue}`
     this.#log = options.log.child({ queue: this.queue })
     this.#inHand = new InHand(this.#log)
     this.#report = new Report(this.queue, this.#log, metrics)
-    this.#contextOptions = { queue: worker.queue, log: this.#log, enqueue, settings, isolate }
+    this.#contextOptions = { queue: worker.queue, log: this.#log, enqueue, settings, isolate, services }
     this.#attempts = mostAttempts(worker.queue.retry)
     this.#tidying = new Tidying(bullKeep(worker.queue.keep.completed))
   }

@@ -1,4 +1,5 @@
 import { validate } from '../../src/define/schema.ts'
+import { noServices } from '../../src/define/services.ts'
 import type { AnyWorker, Context, Job } from '../../src/define/worker.ts'
 
 /** Lets a worker handle one payload as the runner would, without a store: checked payload, checked settings. */
@@ -18,11 +19,11 @@ export async function work(
     tenant: undefined,
     enqueuedAt: new Date(),
   }
-  const context: Context = {
+  const context: Context = Object.assign(noServices('none here'), {
     signal: new AbortController().signal,
     log: { debug: write, info: write, warn: write, error: write },
     enqueue: Object.assign(refuse, { now: refuse }),
     settings: worker.settings && (await validate(worker.settings, env, 'the settings')),
-  }
+  })
   return { result: await worker.handle(job, context as Context<never>), logged }
 }
