@@ -1,6 +1,7 @@
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
 import { createLife, group } from './app/life.ts'
+import { createPublishing, startHub } from './app/live.ts'
 import { startServices } from './app/services.ts'
 import { createRunners, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
@@ -13,6 +14,7 @@ import { healthRoutes } from './http/health.ts'
 import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
+import { streamRoutes } from './http/stream.ts'
 import { quotaTimeoutMs } from './ingest/quota.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { Cancellations } from './jobs/cancel.ts'
@@ -26,6 +28,7 @@ import { Scheduler } from './jobs/scheduler.ts'
 import { checkSchedules } from './jobs/schedules.ts'
 import { Shedder } from './jobs/shedder.ts'
 import { StoreWatch } from './jobs/store-watch.ts'
+import { transitionStates } from './jobs/transitions.ts'
 import type { WaitFor } from './jobs/wait-for.ts'
 import type { Definitions } from './load.ts'
 import type { Logger } from './observe/log.ts'
@@ -107,6 +110,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       new StoreWatch({ redis: reader, store: 'queue', watermark: config.memoryWatermark, metrics }),
     )
     const cacheWatch = await run(new StoreWatch({ redis: cache, store: 'cache', watermark: 1, metrics }))
+    const publishing = createPublishing({ redis: await open(stores.address('cache'), 'producer'), config, metrics })
 
     // — jobs
     const bull = openQueues(queues, reader, config.keyPrefix)
@@ -150,7 +154,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           metrics,
           enqueue: producer.enqueueFromWorker,
           gate,
-          services: await startServices(),
+          services: await startServices({ publish: publishing.publish }),
         })),
       )
       const byQueue = new Map(runners.map((runner) => [runner.queue, runner]))
@@ -160,8 +164,10 @@ export async function startApp(options: AppOptions): Promise<App> {
       await watchOver(run, { runners, redis: consumer, bull, log, metrics })
     }
     if (has('scheduler')) await run(new Janitor({ queues, bull, log }))
-    const blocking = () => connect(stores.address('queue'), 'consumer', { onError: logConnection(log, 'waits') })
-    const { desk, waits, waitFor } = await startDesk(run, { config, bull, redis: reader, open: blocking, log })
+    const blocking = (role: 'queue' | 'cache', what: string) => () =>
+      connect(stores.address(role), 'consumer', { onError: logConnection(log, what) })
+    const waiting = blocking('queue', 'waits')
+    const { desk, waits, waitFor } = await startDesk(run, { config, bull, redis: reader, open: waiting, log })
 
     // — http
     let edge: Edge | undefined
@@ -186,6 +192,15 @@ export async function startApp(options: AppOptions): Promise<App> {
     let server: HttpServer | undefined
     if (has('http')) {
       const gatekeeper = new Gatekeeper(keys.value)
+      const hub = await startHub(run, {
+        config,
+        bull,
+        cache,
+        queue: reader,
+        openCache: blocking('cache', 'live'),
+        openQueue: blocking('queue', 'live'),
+        metrics,
+      })
       edge = await startEdge(run, {
         config,
         sources: sources.value,
@@ -211,6 +226,13 @@ export async function startApp(options: AppOptions): Promise<App> {
             waits,
             gatekeeper,
             bodyLimit: config.bodyLimit,
+            live: streamRoutes({
+              hub,
+              store: publishing.store,
+              queues: [...bull.keys()],
+              states: transitionStates,
+              gatekeeper,
+            }),
             inbox: inbox.isOn
               ? inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper })
               : undefined,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Config, ConfigError, hashKey, loadConfig, settings } from '../src/config.ts'
+import { type Row, serviceRows } from './config/service-rows.ts'
 
 type Env = Record<string, string | undefined>
 const load = (env: Env = {}, flags = {}, isTerminal = false) => loadConfig(env, flags, isTerminal)
@@ -44,14 +45,6 @@ const letters = 'must be 1 to 64 letters, digits, dots, dashes or underscores'
 const roles = 'http, worker, scheduler'
 const host = { REDIS_HOST: 'r' }
 
-type Row = {
-  of: (config: Config) => unknown
-  unset: unknown
-  good: readonly [text: string, value: unknown][]
-  bad: readonly [text: string, allowed: string][]
-  /** What it needs beside it to be of any use. */
-  besides?: Env
-}
 const queueStore = ({ queueStore: store }: Config) => (store === 'managed' ? store : { ...store })
 const part = (name: 'host' | 'port' | 'username' | 'password' | 'tls') => (config: Config) =>
   config.queueStore === 'managed' ? undefined : config.queueStore[name]
@@ -250,6 +243,7 @@ const table: Record<keyof typeof settings, Row> = {
     good: [['.5', 0.5]],
     bad: ['0', '1.1', '80%', '-0.5', '5e-1'].map((text) => [text, 'must be a number above 0 and up to 1']),
   },
+  ...serviceRows,
   SHUTDOWN_GRACE: {
     of: (c) => c.shutdownGraceMs,
     unset: 30_000,

@@ -1,4 +1,4 @@
-import type { Services } from '../define/services.ts'
+import type { Publish, Services } from '../define/services.ts'
 
 /** What handlers use beside the queue: for each tenant its own. */
 export type ServicesOf = (tenant: string | undefined) => Services
@@ -16,12 +16,16 @@ function missing(name: string): never {
 }
 
 /** Opens what the services need, in the order in which they need each other. */
-export async function startServices(): Promise<ServicesOf> {
-  return () => ({
+export async function startServices({
+  publish,
+}: {
+  publish: (tenant: string | undefined) => Publish
+}): Promise<ServicesOf> {
+  return (tenant) => ({
     cache: missing('cache'),
     sessions: missing('sessions'),
     limits: missing('limits'),
-    publish: missing('publish'),
+    publish: publish(tenant),
     breakers: missing('breakers'),
   })
 }
