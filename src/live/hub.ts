@@ -12,8 +12,8 @@ const tickMs = 1_000
 const lingerMs = 60_000
 /** Whoever is being told of what he missed may leave bytes lying for so long. */
 const patienceMs = 30_000
-/** Whether a listener still may listen is asked so often. */
-const recheckMs = 60_000
+/** Whether a listener still may listen is asked with each fourth sign of life: each minute by default. */
+const heartbeatsPerCheck = 4
 /** Entries that are looked at for one client before others have their turn. */
 const perTurn = 2_000
 /** Clients come back at different times: so many ms, and up to as many more. */
@@ -249,7 +249,7 @@ export class Hub {
       else {
         this.#pump(client)
         if (now - client.wroteAt >= this.#options.heartbeatMs) this.#heartbeat(client)
-        if (now - client.checkedAt >= recheckMs) this.#recheck(client, now)
+        if (now - client.checkedAt >= heartbeatsPerCheck * this.#options.heartbeatMs) this.#recheck(client, now)
       }
     }
     for (const [feed, reader] of this.#readers) {

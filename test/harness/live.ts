@@ -1,0 +1,107 @@
+import { createStore, type Store } from '../../src/live/messages.ts'
+import { keys } from '../../src/redis/keys.ts'
+import { startTestApp, type TestApp } from './app.ts'
+import { type Heard, type Listener, listen } from './listen.ts'
+import { startRedis, type TestRedis } from './redis.ts'
+import { freshId } from './slack.ts'
+
+/** Processes with one key prefix, a queue store, and a cache store of its own. */
+export type LiveStage = {
+  readonly queue: TestRedis
+  readonly cache: TestRedis
+  readonly apps: readonly TestApp[]
+  readonly publish: Store
+  metric(name: string): Promise<number>
+  end(): Promise<void>
+}
+
+export async function startLive({
+  cache: conf = {},
+  env = {},
+  processes = 1,
+}: {
+  cache?: Record<string, string>
+  env?: Record<string, string>
+  processes?: number
+} = {}): Promise<LiveStage> {
+  const [queue, cache] = await Promise.all([startRedis(), startRedis(conf)])
+  const prefix = freshId('live')
+  const apps: TestApp[] = []
+  for (let i = 0; i < processes; i += 1)
+    apps.push(
+      await startTestApp(queue.url, {
+        env: { CACHE_REDIS_URL: cache.url, KEY_PREFIX: prefix, LIVE_HEARTBEAT: '1s', ROLES: 'http', ...env },
+      }),
+    )
+  return {
+    queue,
+    cache,
+    apps,
+    publish: createStore(cache.client, keys.live(prefix)),
+    metric: async (name) => {
+      const text = await (await fetch(`${apps[0]?.url}/metrics`)).text()
+      const line = text.split('\n').find((one) => one.startsWith(`${name} `))
+      return Number(line?.split(' ').at(-1) ?? 0)
+    },
+    end: async () => {
+      await Promise.all(apps.map((app) => app.close()))
+      await Promise.all([queue.stop(), cache.stop()])
+    },
+  }
+}
+
+/** One who comes back whenever the connection is lost, at the URL that it is its turn for. */
+export type Follower = {
+  readonly events: Heard[]
+  readonly placed: Promise<void>
+  /** As a network does. */
+  cutOff(): void
+  /** How often he has come back. */
+  readonly returns: () => number
+  leave(): void
+}
+
+export function follow(urls: readonly string[], query: string, key?: string): Follower {
+  const events: Heard[] = []
+  let current: Listener | undefined
+  let hasLeft = false
+  let turn = -1
+  let lastId = ''
+  let place = () => {}
+  const placed = new Promise<void>((resolve) => {
+    place = resolve
+  })
+  const run = async () => {
+    while (!hasLeft) {
+      turn += 1
+      const url = urls[turn % urls.length] ?? ''
+      const listener = await listen(url, query, { lastId, events, ...(key ? { key } : {}) }).catch(() => undefined)
+      if (!listener) {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        continue
+      }
+      if (listener.status !== 200) throw new Error(`the stream was refused with ${listener.status}`)
+      current = listener
+      void listener.placed.then(place)
+      if (hasLeft) listener.hangUp()
+      await listener.ended
+      lastId = listener.lastId()
+    }
+  }
+  void run()
+  return {
+    events,
+    placed,
+    cutOff: () => current?.hangUp(),
+    returns: () => Math.max(0, turn),
+    leave: () => {
+      hasLeft = true
+      current?.hangUp()
+    },
+  }
+}
+
+/** The numbers heard, which are what was published; `gap` where something was lost. */
+export function heardNumbers(events: readonly Heard[]): (number | 'gap')[] {
+  return events.map(({ event, data }) => (event === 'gap' ? 'gap' : Number(data)))
+}
