@@ -15,6 +15,8 @@ import { topicWords } from './topics.ts'
 export const mostDataBytes = 64 * 1024
 const mostMessages = 10_000
 const mostStreamBytes = 32 * 1024 ** 2
+/** Reading the oldest message costs as much as it is large. */
+const checkEachBytes = 1024 ** 2
 /** Nobody comes back after so long; a stream to which somebody listens is kept. */
 const keptSeconds = 24 * 3_600
 const perPage = 500
@@ -28,12 +30,15 @@ if ARGV[2] == nil and last then
 end
 local tenant, topic, data = ARGV[1] or '', ARGV[2] or '', ARGV[3] or ''
 local before = last and last[1] or '0-0'
-local sum = (last and tonumber(last[2][4]) or 0) + #data + #topic + #tenant + 100
+local was = last and tonumber(last[2][4]) or 0
+local sum = was + #data + #topic + #tenant + 100
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ${mostMessages}, '*',
   'before', before, 'sum', string.format('%.0f', sum), 'tenant', tenant, 'topic', topic, 'data', data)
-local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-if sum - tonumber(first[2][4]) > ${mostStreamBytes} then
-  redis.call('XTRIM', KEYS[1], 'MAXLEN', math.max(1, math.floor(redis.call('XLEN', KEYS[1]) * 0.9)))
+if math.floor(was / ${checkEachBytes}) < math.floor(sum / ${checkEachBytes}) then
+  local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+  if sum - tonumber(first[2][4]) > ${mostStreamBytes} then
+    redis.call('XTRIM', KEYS[1], 'MAXLEN', math.max(1, math.floor(redis.call('XLEN', KEYS[1]) * 0.9)))
+  end
 end
 redis.call('EXPIRE', KEYS[1], ${keptSeconds})
 return id

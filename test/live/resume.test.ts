@@ -4,7 +4,7 @@ import { follow, heardNumbers, type LiveStage, startLive } from '../harness/live
 import { until } from '../harness/until.ts'
 
 let stage: LiveStage
-afterEach(() => stage.end())
+afterEach(() => stage?.end())
 
 const urls = () => stage.apps.map(({ url }) => url)
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
