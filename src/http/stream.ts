@@ -23,6 +23,8 @@ const publishBody = z.strictObject({
 })
 /** 64 KB of data, with escapes that are shorter in JSON as we write it. */
 const bodyLimit = '512kb'
+/** After the end, time for the client to read what was written. */
+const lingerMs = 500
 
 /** Live updates: who listens, and what is said to him. */
 export function streamRoutes({
@@ -123,7 +125,10 @@ function sinkOf(response: Response): Sink {
     drained: () =>
       response.writableNeedDrain ? new Promise((resolve) => response.once('drain', resolve)) : Promise.resolve(),
     // Not response.end(): for a browser that would ask the store to keep the session, which may be away.
-    end: () => void response.socket?.end(),
+    end: () => {
+      response.socket?.end()
+      setTimeout(() => response.socket?.destroy(), lingerMs).unref()
+    },
     cut: () => void response.socket?.destroy(),
   }
 }

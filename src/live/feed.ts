@@ -31,6 +31,8 @@ export type Source = {
   /** Stands in ids as a hash, and in gaps as it is. */
   readonly name: string
   readonly key: string
+  /** Every place in it is one of its entries. */
+  readonly isChained: boolean
   /** Where its end is now; makes the stream where it may not be missing. */
   newest(): Promise<Position>
   /** What follows `after`, as XREAD gave it. */
@@ -105,6 +107,15 @@ export class Feed {
 
   entry(index: number): Entry | undefined {
     return this.#entries[index]
+  }
+
+  /** Whether this is a place in it; it is not before `start` and not after `end`. */
+  has(place: Position): boolean {
+    return compare(this.lastUpTo(place), place) === 0
+  }
+
+  lastUpTo(place: Position): Position {
+    return this.#entries[this.indexAfter(place) - 1]?.at ?? this.start
   }
 
   /** Whether the store has nothing before `start` either. */

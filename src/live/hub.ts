@@ -1,8 +1,10 @@
 import { MillraceError } from '../errors.ts'
 import { gapBody } from './body.ts'
+import { CatchUp } from './catch-up.ts'
 import { Channel, Client, type Sink } from './channel.ts'
 import type { Entry, Feed, Part } from './feed.ts'
-import { compare, type Position } from './position.ts'
+import { Outbox } from './outbox.ts'
+import type { Position } from './position.ts'
 import type { Reader, ReaderEvents } from './reader.ts'
 import { meansMessages, meansQueue, type Pattern } from './topics.ts'
 
@@ -14,8 +16,6 @@ const lingerMs = 60_000
 const patienceMs = 30_000
 /** Whether a listener still may listen is asked with each fourth sign of life: each minute by default. */
 const heartbeatsPerCheck = 4
-/** Entries that are looked at for one client before others have their turn. */
-const perTurn = 2_000
 /** Clients come back at different times: so many ms, and up to as many more. */
 const comeBackMs = 2_000
 
@@ -44,18 +44,23 @@ export class Hub {
   readonly name = 'live'
   readonly #options: HubOptions
   readonly #channels = new Map<string, Channel>()
+  /** Undefined: those who hear all. */
+  readonly #byTenant = new Map<string | undefined, Set<Channel>>()
   readonly #clients = new Set<Client>()
-  /** Those who are still being told of what they missed. */
-  readonly #behind = new Set<Client>()
+  readonly #catchUp: CatchUp
   readonly #readers = new Map<Feed, Reader>()
   readonly #unusedSince = new Map<Feed, number>()
+  readonly #outbox = new Outbox((client, bytes) => {
+    if (this.#clients.has(client)) this.#send(client, bytes)
+  })
   #timer: NodeJS.Timeout | undefined
   #isStopping = false
 
   constructor(options: HubOptions) {
     this.#options = options
+    this.#catchUp = new CatchUp({ clientBytes: options.clientBytes, onGap: options.count.gap })
     const events: ReaderEvents = {
-      opened: (feed) => this.#pumpBehind(feed),
+      opened: (feed) => this.#catchUp.pumpThoseOf(feed),
       read: (feed, part) => this.#read(feed, part),
       lost: (feed) => this.#lost(feed),
     }
@@ -99,7 +104,6 @@ export class Hub {
     const client = new Client(channel, sink, isAllowed, places)
     channel.clients.add(client)
     this.#clients.add(client)
-    this.#behind.add(client)
     for (const feed of channel.feeds) {
       this.#unusedSince.delete(feed)
       this.#readers.get(feed)?.add(feed)
@@ -107,7 +111,7 @@ export class Hub {
     this.#options.count.clients(this.#clients.size)
     const wait = comeBackMs * (1 + (this.#options.random ?? Math.random)())
     client.send(Buffer.from(`retry: ${Math.round(wait)}\n\n`))
-    this.#pump(client)
+    this.#catchUp.add(client)
     return () => this.#forget(client, 'left')
   }
 
@@ -122,40 +126,37 @@ export class Hub {
     ]
     const channel = new Channel(key, tenant, patterns, feeds)
     this.#channels.set(key, channel)
+    const others = this.#byTenant.get(tenant)
+    if (others) others.add(channel)
+    else this.#byTenant.set(tenant, new Set([channel]))
     return channel
   }
 
-  #read(feed: Feed, { entries, last }: Part): void {
-    const channels = [...this.#channels.values()].filter((channel) => channel.feeds.includes(feed))
-    const ofTenant = new Map<string | undefined, Channel[]>()
-    for (const channel of channels) {
-      const some = ofTenant.get(channel.tenant)
-      if (some) some.push(channel)
-      else ofTenant.set(channel.tenant, [channel])
-    }
+  /** The next is read when this has been written: a process that cannot keep up falls behind, and does not fill up. */
+  #read(feed: Feed, { entries, last }: Part): Promise<void> | undefined {
     for (const entry of entries) {
       feed.append(entry)
-      for (const channel of ofTenant.get(undefined) ?? []) this.#tell(channel, entry)
-      if (entry.tenant !== undefined) for (const channel of ofTenant.get(entry.tenant) ?? []) this.#tell(channel, entry)
+      for (const channel of this.#byTenant.get(undefined) ?? []) this.#tell(channel, feed, entry)
+      if (entry.tenant === undefined) continue
+      for (const channel of this.#byTenant.get(entry.tenant) ?? []) this.#tell(channel, feed, entry)
     }
     feed.end = last
-    this.#pumpBehind(feed)
+    this.#catchUp.pumpThoseOf(feed)
+    return this.#outbox.drained()
   }
 
-  #tell(channel: Channel, entry: Entry): void {
-    if (channel.live.size === 0 || !channel.wants(entry)) return
-    const bytes = Buffer.concat([channel.idLine(), entry.body])
-    for (const client of channel.live) this.#send(client, bytes)
+  #tell(channel: Channel, feed: Feed, entry: Entry): void {
+    if (channel.live.size === 0 || !channel.feeds.includes(feed) || !channel.wants(entry)) return
+    this.#outbox.add([...channel.live], Buffer.concat([channel.idLine(), entry.body]))
   }
 
   #lost(feed: Feed): void {
     this.#options.count.gap()
     for (const channel of this.#channels.values()) {
       if (channel.live.size === 0 || !channel.feeds.includes(feed)) continue
-      const bytes = Buffer.concat([channel.idLine(), gapBody(feed.source.name)])
-      for (const client of channel.live) this.#send(client, bytes)
+      this.#outbox.add([...channel.live], Buffer.concat([channel.idLine(), gapBody(feed.source.name)]))
     }
-    this.#pumpBehind(feed)
+    this.#catchUp.lost(feed)
   }
 
   #send(client: Client, bytes: Buffer): void {
@@ -163,91 +164,11 @@ export class Hub {
     if (client.sink.buffered > this.#options.clientBytes) this.#end(client, 'slow')
   }
 
-  #pumpBehind(feed: Feed): void {
-    for (const client of this.#behind) if (client.channel.feeds.includes(feed)) this.#pump(client)
-  }
-
-  /** Tells a client what he missed, as far as he takes it; then he is live. */
-  #pump(client: Client): void {
-    if (client.isBusy || !this.#behind.has(client)) return
-    for (const feed of client.channel.feeds) if (!this.#settle(client, feed)) return
-    for (const of of client.gaps.splice(0)) {
-      this.#options.count.gap()
-      client.send(Buffer.concat([client.idLine(), gapBody(of)]))
-    }
-    const { channel } = client
-    const next = channel.feeds.map((feed) => ({ feed, index: feed.indexAfter(client.placeIn(feed)) }))
-    for (let looked = 0; ; looked += 1) {
-      let first: { feed: Feed; index: number } | undefined
-      let entry: Entry | undefined
-      for (const one of next) {
-        const candidate = one.feed.entry(one.index)
-        if (candidate && (!entry || candidate.at.ms < entry.at.ms)) [first, entry] = [one, candidate]
-      }
-      if (!first || !entry) break
-      if (looked === perTurn) return void this.#later(client, new Promise((resolve) => setImmediate(resolve)))
-      first.index += 1
-      client.moveTo(first.feed, entry.at)
-      if (!channel.hears(entry)) continue
-      client.send(Buffer.concat([client.idLine(), entry.body]))
-      if (client.sink.buffered > this.#options.clientBytes / 4) {
-        client.blockedSince = Date.now()
-        return void this.#later(client, client.sink.drained())
-      }
-    }
-    this.#behind.delete(client)
-    channel.live.add(client)
-    client.send(Buffer.concat([channel.idLine(), Buffer.from('\n')]))
-  }
-
-  /** Whether it is known where the client is in this stream, and what follows is in memory. Else he is pumped again later. */
-  #settle(client: Client, feed: Feed): boolean {
-    if (!feed.isOpen) return false
-    const place = client.knownPlaceIn(feed)
-    if (!place) client.moveTo(feed, feed.end)
-    else if (compare(place, feed.start) < 0) {
-      if (!feed.isAtFloor) {
-        this.#later(client, feed.load(place))
-        return false
-      }
-      client.gaps.push(feed.source.name)
-      client.moveTo(feed, feed.start)
-    } else if (compare(place, feed.end) > 0) {
-      // Another process was ahead of this one, or the store has lost what the client has already heard.
-      if (client.isAhead !== place)
-        this.#later(
-          client,
-          feed.source.newest().then((newest) => {
-            client.isAhead = place
-            if (compare(newest, place) >= 0) return
-            client.gaps.push(feed.source.name)
-            client.moveTo(feed, feed.end)
-          }),
-        )
-      return false
-    }
-    return true
-  }
-
-  /** Goes on when it has happened. What fails is tried again with the next tick. */
-  #later(client: Client, happens: Promise<unknown>): void {
-    client.isBusy = true
-    const done = (isPumped: boolean) => {
-      client.isBusy = false
-      client.blockedSince = undefined
-      if (isPumped) this.#pump(client)
-    }
-    happens.then(
-      () => done(true),
-      () => done(false),
-    )
-  }
-
   #tick(now: number): void {
     for (const client of [...this.#clients]) {
       if (client.blockedSince !== undefined && now - client.blockedSince > patienceMs) this.#end(client, 'slow')
       else {
-        this.#pump(client)
+        this.#catchUp.pump(client)
         if (now - client.wroteAt >= this.#options.heartbeatMs) this.#heartbeat(client)
         if (now - client.checkedAt >= heartbeatsPerCheck * this.#options.heartbeatMs) this.#recheck(client, now)
       }
@@ -264,6 +185,8 @@ export class Hub {
   /** With the place, which moves on while others are told; or who hears little would come back with an old one. */
   #heartbeat(client: Client): void {
     const isLive = client.channel.live.has(client)
+    // An id must not come before what it stands for.
+    if (isLive && !this.#outbox.isEmpty) return
     const lines = isLive ? [Buffer.from(':\n'), client.channel.idLine(), Buffer.from('\n')] : [Buffer.from(':\n\n')]
     this.#send(client, Buffer.concat(lines))
   }
@@ -287,10 +210,15 @@ export class Hub {
   #forget(client: Client, why: Ended): boolean {
     if (!this.#clients.delete(client)) return false
     const { channel } = client
-    this.#behind.delete(client)
+    this.#catchUp.remove(client)
     channel.live.delete(client)
     channel.clients.delete(client)
-    if (channel.clients.size === 0) this.#channels.delete(channel.key)
+    if (channel.clients.size === 0) {
+      const others = this.#byTenant.get(channel.tenant)
+      this.#channels.delete(channel.key)
+      others?.delete(channel)
+      if (others?.size === 0) this.#byTenant.delete(channel.tenant)
+    }
     this.#options.count.clients(this.#clients.size)
     this.#options.count.ended(why)
     return true

@@ -52,6 +52,7 @@ export function jobSource({
   return {
     name: `${jobsWord}.${queue}`,
     key,
+    isChained: false,
     newest: async () => {
       const [last] = await redis.xrevrange(key, '+', '-', 'COUNT', 1)
       return last ? positionOf(last[0]) : beginning

@@ -20,6 +20,7 @@ const checkEachBytes = 1024 ** 2
 /** Nobody comes back after so long; a stream to which somebody listens is kept. */
 const keptSeconds = 24 * 3_600
 const perPage = 500
+const nothing = Buffer.alloc(0)
 
 /* KEYS[1] the stream; ARGV: tenant ('' none, else '=' and its id), topic, data. Without a topic: only that there is a stream. */
 const script = `
@@ -91,19 +92,21 @@ export function messageSource(redis: Redis, key: string): Source {
         lostUntil = previous
       }
       last = at
-      if (topic !== '')
-        entries.push({
-          at,
-          tenant: tenant === '' ? undefined : tenant.slice(1),
-          words: topic.split('.'),
-          body: eventBody({ topic, time: at.ms, tenant: tenant === '' ? null : tenant.slice(1), data }),
-        })
+      const owner = tenant === '' ? undefined : tenant.slice(1)
+      entries.push({
+        at,
+        tenant: owner,
+        // The beginning of a stream is nobody's message, and fits no pattern.
+        words: topic === '' ? [] : topic.split('.'),
+        body: topic === '' ? nothing : eventBody({ topic, time: at.ms, tenant: owner ?? null, data }),
+      })
     }
     return { entries, last, lostUntil }
   }
   return {
     name: 'messages',
     key,
+    isChained: true,
     newest: async () => positionOf(await store.millraceLive(key)),
     decode: async (raw, after) => decode(raw, after),
     between: async (after, to) => {

@@ -11,7 +11,8 @@ const againMs = 50
 export type ReaderEvents = {
   /** Its end is known. */
   readonly opened: (feed: Feed) => void
-  readonly read: (feed: Feed, part: Part) => void
+  /** The next is read when this has resolved. */
+  readonly read: (feed: Feed, part: Part) => Promise<void> | undefined
   /** Something is lost, and the stream goes on from `feed.end`. */
   readonly lost: (feed: Feed) => void
 }
@@ -120,7 +121,7 @@ export class Reader {
         feed.restart(part.lostUntil)
         this.#events.lost(feed)
       }
-      this.#events.read(feed, part)
+      await this.#events.read(feed, part)
     }
   }
 

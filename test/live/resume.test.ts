@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { nameHash, positionOf, writeToken } from '../../src/live/position.ts'
 import { listen } from '../harness/listen.ts'
 import { follow, heardNumbers, type LiveStage, startLive } from '../harness/live.ts'
 import { until } from '../harness/until.ts'
@@ -151,5 +152,22 @@ describe('who was away for too long', () => {
     expect(heard.length).toBeGreaterThanOrEqual(10_000)
     expect(heard).toEqual(numbers(12_001 - heard.length, 12_001))
     back.hangUp()
+  })
+})
+
+describe('who comes back with a place that the store has forgotten', () => {
+  it('is told of the gap, though it lies between two that are there', async () => {
+    stage = await startLive()
+    const staying = await listen(urls()[0] ?? '', 'topic=n.*')
+    await staying.placed
+    const first = positionOf(await stage.publish(undefined, 'n.1', 1))
+    await stage.publish(undefined, 'n.1', 2)
+    await staying.hears(2)
+    const forgotten = writeToken([[nameHash('messages'), { ms: first.ms, seq: first.seq + 7 }]])
+    const back = await listen(urls()[0] ?? '', 'topic=n.*', { lastId: forgotten })
+    await back.hears(2)
+    await back.placed
+    expect(heardNumbers(back.events)).toEqual(['gap', 2])
+    for (const one of [staying, back]) one.hangUp()
   })
 })
