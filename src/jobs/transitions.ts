@@ -70,7 +70,7 @@ export function createTransitions(): (
       // A tenant that is not known now must not be taken for none: the page is read again.
       if (error) throw error
       if (typeof opts !== 'string') return
-      const { tenant } = metaOf({ opts: JSON.parse(opts) })
+      const { tenant } = metaOf({ opts: parsed(opts) ?? {} })
       tenants.set(queue.toKey(id), { tenant })
       known.set(id, tenant)
     })
@@ -83,7 +83,16 @@ function moreOf(event: string, fields: Readonly<Record<string, string | undefine
   if (event === 'delayed') return { until: fields.delay === undefined ? null : Number(fields.delay) }
   if (event !== 'progress') return {}
   const text = fields.data ?? 'null'
-  return { progress: text.length > mostCharacters ? null : (JSON.parse(text) as unknown) }
+  return { progress: text.length > mostCharacters ? null : parsed(text) }
+}
+
+/** Whatever is in a stream, what follows it has to be told. */
+function parsed<T>(text: string): T | undefined {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 function* pairs(fields: readonly string[]): Generator<[string, string]> {

@@ -174,7 +174,7 @@ export class Hub {
       }
     }
     for (const [feed, reader] of this.#readers) {
-      if ([...this.#channels.values()].some((channel) => channel.feeds.includes(feed))) continue
+      if (!feed.isOpen || [...this.#channels.values()].some((channel) => channel.feeds.includes(feed))) continue
       const since = this.#unusedSince.get(feed) ?? now
       this.#unusedSince.set(feed, since)
       if (now - since < lingerMs) continue

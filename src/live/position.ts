@@ -8,7 +8,8 @@ export const beginning: Position = { ms: 0, seq: 0 }
 
 export function positionOf(id: string): Position {
   const dash = id.indexOf('-')
-  return { ms: Number(id.slice(0, dash)), seq: Number(id.slice(dash + 1)) }
+  // What is no id, which only a person can have written there, comes before everything.
+  return { ms: Number(id.slice(0, dash)) || 0, seq: Number(id.slice(dash + 1)) || 0 }
 }
 
 export function idOf({ ms, seq }: Position): string {

@@ -11,6 +11,8 @@ export type LiveStage = {
   readonly cache: TestRedis
   readonly apps: readonly TestApp[]
   readonly publish: Store
+  /** Of the stream that messages are kept in. */
+  readonly key: string
   metric(name: string): Promise<number>
   end(): Promise<void>
 }
@@ -37,6 +39,7 @@ export async function startLive({
     queue,
     cache,
     apps,
+    key: keys.live(prefix),
     publish: createStore(cache.client, keys.live(prefix)),
     metric: async (name) => {
       const text = await (await fetch(`${apps[0]?.url}/metrics`)).text()

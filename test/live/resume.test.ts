@@ -133,6 +133,27 @@ describe('a cache store that is killed', () => {
   })
 })
 
+describe('a cache store whose clock went back', () => {
+  it('has its stream anew with ids that look old: the gap is told all the same', async () => {
+    stage = await startLive()
+    const listener = await listen(urls()[0] ?? '', 'topic=n.*')
+    await listener.placed
+    await publish(0, 2)
+    await listener.hears(2)
+    const fields = ['before', '0-0', 'sum', '100', 'tenant', '', 'topic', 'n.1', 'data', '7']
+    await stage.cache.client
+      .multi()
+      .del(stage.key)
+      .xadd(stage.key, '5-1', ...fields)
+      .exec()
+    await listener.hears(3)
+    await publish(8, 9)
+    await listener.hears(4)
+    expect(heardNumbers(listener.events)).toEqual([0, 1, 'gap', 8])
+    listener.hangUp()
+  })
+})
+
 describe('who was away for too long', () => {
   it('is told of the gap, and what is left of it', async () => {
     stage = await startLive()
