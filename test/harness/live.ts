@@ -14,6 +14,8 @@ export type LiveStage = {
   /** Of the stream that messages are kept in. */
   readonly key: string
   metric(name: string): Promise<number>
+  /** He goes from one process to the next, and leaves at the end at the latest. */
+  follow(query: string): Follower
   end(): Promise<void>
 }
 
@@ -29,6 +31,7 @@ export async function startLive({
   const [queue, cache] = await Promise.all([startRedis(), startRedis(conf)])
   const prefix = freshId('live')
   const apps: TestApp[] = []
+  const followers: Follower[] = []
   for (let i = 0; i < processes; i += 1)
     apps.push(
       await startTestApp(queue.url, {
@@ -46,12 +49,24 @@ export async function startLive({
       const line = text.split('\n').find((one) => one.startsWith(`${name} `))
       return Number(line?.split(' ').at(-1) ?? 0)
     },
+    follow: (query) => {
+      const follower = follow(
+        apps.map(({ url }) => url),
+        query,
+      )
+      followers.push(follower)
+      return follower
+    },
     end: async () => {
+      for (const follower of followers) follower.leave()
       await Promise.all(apps.map((app) => app.close()))
       await Promise.all([queue.stop(), cache.stop()])
     },
   }
 }
+
+/** A browser waits for two seconds and more. */
+const againMs = 50
 
 /** One who comes back whenever the connection is lost, at the URL that it is its turn for. */
 export type Follower = {
@@ -79,11 +94,12 @@ export function follow(urls: readonly string[], query: string, key?: string): Fo
       turn += 1
       const url = urls[turn % urls.length] ?? ''
       const listener = await listen(url, query, { lastId, events, ...(key ? { key } : {}) }).catch(() => undefined)
-      if (!listener) {
-        await new Promise((resolve) => setTimeout(resolve, 20))
+      if (listener?.status !== 200) {
+        // The process is not there, or about to stop.
+        listener?.hangUp()
+        await new Promise((resolve) => setTimeout(resolve, againMs))
         continue
       }
-      if (listener.status !== 200) throw new Error(`the stream was refused with ${listener.status}`)
       current = listener
       void listener.placed.then(place)
       if (hasLeft) listener.hangUp()

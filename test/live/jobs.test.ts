@@ -3,7 +3,7 @@ import quarantine from '../../queues/quarantine.ts'
 import { transitionStates } from '../../src/jobs/transitions.ts'
 import { startTestApp, type TestApp } from '../harness/app.ts'
 import { type Heard, listen } from '../harness/listen.ts'
-import { follow } from '../harness/live.ts'
+import { type Follower, follow as followUntilTheEnd } from '../harness/live.ts'
 import { type OneQueue, startOneQueue } from '../harness/one-queue.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { until } from '../harness/until.ts'
@@ -11,12 +11,20 @@ import { until } from '../harness/until.ts'
 let redis: TestRedis
 let at: OneQueue
 let other: TestApp | undefined
+const everybody: Follower[] = []
 afterEach(async () => {
+  for (const follower of everybody.splice(0)) follower.leave()
   await other?.close()
   other = undefined
   await at?.app.close()
   await redis?.stop()
 })
+
+function follow(...args: Parameters<typeof followUntilTheEnd>): Follower {
+  const follower = followUntilTheEnd(...args)
+  everybody.push(follower)
+  return follower
+}
 
 /** One process with a worker, which ends jobs at once, and the same queue in another that only serves http. */
 async function start({ isWorking = true } = {}): Promise<readonly string[]> {
@@ -57,7 +65,6 @@ describe('transitions', () => {
     expect(all).toHaveLength(300)
     await until(() => followers.every(({ events }) => events.length >= 300), 'everybody has heard all')
     for (const { events } of followers) expect(told(events)).toEqual(all)
-    for (const follower of followers) follower.leave()
   })
 
   it('are all told when the queue store is killed in between', async () => {
@@ -73,7 +80,6 @@ describe('transitions', () => {
     const all = await happened()
     await until(() => followers.every(({ events }) => events.length >= all.length), 'everybody has heard all')
     for (const { events } of followers) expect(told(events)).toEqual(all)
-    for (const follower of followers) follower.leave()
   })
 
   it.each([

@@ -1,12 +1,14 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { nameHash, positionOf, writeToken } from '../../src/live/position.ts'
 import { listen } from '../harness/listen.ts'
-import { follow, heardNumbers, type LiveStage, startLive } from '../harness/live.ts'
+import { heardNumbers, type LiveStage, startLive } from '../harness/live.ts'
 import { until } from '../harness/until.ts'
 
 let stage: LiveStage
 afterEach(() => stage?.end())
 
+/** For a thousand clients in one process with their server, on a machine that is busy with other things. */
+const crowdMs = 90_000
 const urls = () => stage.apps.map(({ url }) => url)
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
 
@@ -15,27 +17,30 @@ async function publish(from: number, to: number): Promise<void> {
 }
 
 describe('a thousand clients', () => {
-  it('are told everything once and in order, while their connections are cut at random', async () => {
-    stage = await startLive()
-    const followers = Array.from({ length: 1_000 }, () => follow(urls(), 'topic=n.*'))
-    await Promise.all(followers.map(({ placed }) => placed))
-    const total = 200
-    for (let n = 0; n < total; n += 10) {
-      await publish(n, n + 10)
-      for (let i = 0; i < 50; i += 1) followers[Math.floor(Math.random() * followers.length)]?.cutOff()
-    }
-    const isThrough = () => followers.every(({ events }) => events.at(-1)?.data === total - 1)
-    await until(isThrough, 'everybody has heard the last')
-    for (const { events } of followers) expect(heardNumbers(events)).toEqual(numbers(0, total))
-    expect(followers.reduce((sum, { returns }) => sum + returns(), 0)).toBeGreaterThan(400)
-    for (const follower of followers) follower.leave()
-  }, 120_000)
+  it(
+    'are told everything once and in order, while their connections are cut at random',
+    async () => {
+      stage = await startLive()
+      const followers = Array.from({ length: 1_000 }, () => stage.follow('topic=n.*'))
+      await Promise.all(followers.map(({ placed }) => placed))
+      const total = 100
+      for (let n = 0; n < total; n += 5) {
+        await publish(n, n + 5)
+        for (let i = 0; i < 50; i += 1) followers[Math.floor(Math.random() * followers.length)]?.cutOff()
+      }
+      const isThrough = () => followers.every(({ events }) => events.at(-1)?.data === total - 1)
+      await until(isThrough, 'everybody has heard the last', crowdMs)
+      for (const { events } of followers) expect(heardNumbers(events)).toEqual(numbers(0, total))
+      expect(followers.reduce((sum, { returns }) => sum + returns(), 0)).toBeGreaterThan(400)
+    },
+    2 * crowdMs,
+  )
 })
 
 describe('two processes', () => {
   it('go on for each other, even when one is behind', async () => {
     stage = await startLive({ processes: 2 })
-    const followers = Array.from({ length: 20 }, () => follow(urls(), 'topic=n.*'))
+    const followers = Array.from({ length: 20 }, () => stage.follow('topic=n.*'))
     await Promise.all(followers.map(({ placed }) => placed))
     for (let n = 0; n < 300; n += 3) {
       await publish(n, n + 3)
@@ -43,7 +48,6 @@ describe('two processes', () => {
     }
     await until(() => followers.every(({ events }) => events.at(-1)?.data === 299), 'everybody has heard the last')
     for (const { events } of followers) expect(heardNumbers(events)).toEqual(numbers(0, 300))
-    for (const follower of followers) follower.leave()
   })
 })
 
@@ -66,7 +70,7 @@ describe('a cache store that is killed', () => {
 
   it('and has kept its messages: everybody is told all of them', async () => {
     stage = await startLive()
-    const followers = Array.from({ length: 50 }, () => follow(urls(), 'topic=n.*'))
+    const followers = Array.from({ length: 50 }, () => stage.follow('topic=n.*'))
     await Promise.all(followers.map(({ placed }) => placed))
     await publish(0, 50)
     for (const follower of followers.slice(0, 25)) follower.cutOff()
@@ -75,12 +79,11 @@ describe('a cache store that is killed', () => {
     await publish(50, 100)
     await until(() => followers.every(({ events }) => events.at(-1)?.data === 99), 'everybody has heard the last')
     for (const { events } of followers) expect(heardNumbers(events)).toEqual(numbers(0, 100))
-    for (const follower of followers) follower.leave()
   })
 
   it('and has lost them: everybody is told of the gap, and of what follows', async () => {
     stage = await startLive({ cache: { appendonly: 'no' } })
-    const followers = Array.from({ length: 50 }, () => follow(urls(), 'topic=n.*'))
+    const followers = Array.from({ length: 50 }, () => stage.follow('topic=n.*'))
     await Promise.all(followers.map(({ placed }) => placed))
     await publish(0, 50)
     await until(() => followers.every(({ events }) => events.at(-1)?.data === 49), 'everybody has heard the first')
@@ -96,18 +99,17 @@ describe('a cache store that is killed', () => {
       expectHonest(heard, 0)
       expect(heard.filter((one) => one !== 'gap')).toEqual(numbers(0, 100))
     }
-    for (const follower of followers) follower.leave()
   })
 
   it('and comes back with an older state: the ids of what it has forgotten mean nothing else', async () => {
     stage = await startLive({ cache: { appendonly: 'no' } })
-    const staying = follow(urls(), 'topic=n.*')
+    const staying = stage.follow('topic=n.*')
     await staying.placed
     await publish(0, 10)
     await stage.cache.client.save()
     await publish(10, 20)
     await until(() => staying.events.at(-1)?.data === 19, 'he has heard what is to be forgotten')
-    const away = follow(urls(), 'topic=n.*')
+    const away = stage.follow('topic=n.*')
     await away.placed
     await stage.cache.kill()
     away.cutOff()
@@ -116,12 +118,11 @@ describe('a cache store that is killed', () => {
     await until(() => [staying, away].every(({ events }) => events.at(-1)?.data === 29), 'both have heard the last')
     expect(heardNumbers(staying.events)).toEqual([...numbers(0, 20), 'gap', ...numbers(20, 30)])
     expect(heardNumbers(away.events)).toEqual(['gap', ...numbers(20, 30)])
-    for (const follower of [staying, away]) follower.leave()
   })
 
   it('while nobody publishes: the gap is told all the same', async () => {
     stage = await startLive({ cache: { appendonly: 'no' } })
-    const follower = follow(urls(), 'topic=n.*')
+    const follower = stage.follow('topic=n.*')
     await follower.placed
     await publish(0, 3)
     await until(() => follower.events.length === 3, 'he has heard the first')
@@ -157,7 +158,7 @@ describe('a cache store whose clock went back', () => {
 describe('who was away for too long', () => {
   it('is told of the gap, and what is left of it', async () => {
     stage = await startLive()
-    const follower = follow(urls(), 'topic=n.*')
+    const follower = stage.follow('topic=n.*')
     await follower.placed
     await publish(0, 1)
     await until(() => follower.events.length === 1, 'he has heard the first')
