@@ -1,0 +1,115 @@
+import type { Redis } from 'ioredis'
+import type { LimitRule, Limits, Taken } from '../define/services.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { intervalOf, type Limit, type LimitOf, limitOf, takenOf } from '../policy/limits.ts'
+import { keys } from '../redis/keys.ts'
+import { scriptCall } from '../redis/script-call.ts'
+import { MemoryCounts } from './memory.ts'
+import { bucketScript, slidingScript } from './scripts.ts'
+
+/** Longest wait for the store; after it this process decides. Somebody waits for each answer. */
+export const patienceMs = 50
+/** For so long after a failure nobody asks the store; then one does. */
+const restMs = 1_000
+
+const scripts = { sliding: scriptCall(slidingScript()), bucket: scriptCall(bucketScript()) }
+
+export type LimiterOptions = {
+  /** To the cache store. Must fail at once while that is away, and hold nothing back for later. */
+  readonly redis: Redis
+  readonly prefix: string
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** ms; the clock of this process, for what it decides alone. */
+  readonly now?: () => number
+}
+
+/**
+ * Counts calls against limits: in the cache store for all processes together, in one round trip; while that is away or slow,
+ * in this process, by the same rules. It never fails but for a rule that is none.
+ */
+export class Limiter {
+  readonly #redis: Redis
+  readonly #prefix: string
+  readonly #log: Logger
+  readonly #metrics: Metrics
+  readonly #now: () => number
+  readonly #memory = new MemoryCounts()
+  /** While this process decides alone: the time of the next call that asks the store. */
+  #askAt: number | undefined
+
+  constructor({ redis, prefix, log, metrics, now = Date.now }: LimiterOptions) {
+    this.#redis = redis
+    this.#prefix = prefix
+    this.#log = log
+    this.#metrics = metrics
+    this.#now = now
+  }
+
+  /** What handlers of a tenant's jobs are given. */
+  of(tenant: string | undefined): Limits {
+    return { take: (name, rule) => this.take({ scope: 'handler', tenant, name }, rule) }
+  }
+
+  /** Throws `invalid-definition` for a rule that is none. */
+  readonly take = async ({ scope, tenant, name }: LimitOf, rule: LimitRule): Promise<Taken> => {
+    const limit = limitOf(name, rule)
+    const key = keys.limit(this.#prefix, scope, tenant, name, `${limit.kind}-${limit.max}-${limit.window / 1_000}`)
+    const now = this.#now()
+    if (this.#askAt !== undefined) {
+      if (now < this.#askAt) return this.#alone(key, limit)
+      // The others go on without it until this one knows.
+      this.#askAt = now + restMs
+    }
+    try {
+      const taken = await this.#ask(key, limit)
+      if (this.#askAt !== undefined) this.#together()
+      return taken
+    } catch (error) {
+      this.#apart(error)
+      return this.#alone(key, limit)
+    }
+  }
+
+  async #ask(key: string, limit: Limit): Promise<Taken> {
+    if (this.#redis.status !== 'ready') throw new Error(`the connection is ${this.#redis.status}`)
+    const interval = intervalOf(limit)
+    const args = limit.kind === 'sliding' ? [limit.max, limit.window] : [interval, interval * limit.max]
+    const answer = await inTime(scripts[limit.kind](this.#redis, [key], args))
+    const [remaining, retry, reset] = answer as [number, number, number]
+    return takenOf(limit, remaining, retry, reset)
+  }
+
+  #alone(key: string, limit: Limit): Taken {
+    return this.#memory.take(key, limit, Math.round(this.#now() * 1_000))
+  }
+
+  #apart(error: unknown): void {
+    const isNew = this.#askAt === undefined
+    this.#askAt = this.#now() + restMs
+    this.#metrics.limitsFallback.set(1)
+    if (isNew) this.#log.warn({ err: error }, 'limits: the store does not count; this process counts for itself')
+  }
+
+  #together(): void {
+    this.#askAt = undefined
+    this.#memory.clear()
+    this.#metrics.limitsFallback.set(0)
+    this.#log.info('limits: the store counts again')
+  }
+}
+
+/**
+ * Rejects when the answer does not come within the patience. When this process was busy the answer may have come and not been
+ * read: it is read before the timer's word counts, or a long turn here would look like a slow store.
+ */
+function inTime(answer: Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => setImmediate(() => reject(new Error(`the store has not answered within ${patienceMs} ms`))),
+      patienceMs,
+    )
+    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
