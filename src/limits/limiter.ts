@@ -2,18 +2,15 @@ import type { Redis } from 'ioredis'
 import type { LimitRule, Limits, Taken } from '../define/services.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { intervalOf, type Limit, type LimitOf, limitOf, takenOf } from '../policy/limits.ts'
+import { type Limit, type LimitOf, limitOf } from '../policy/limits.ts'
 import { keys } from '../redis/keys.ts'
-import { scriptCall } from '../redis/script-call.ts'
+import { LimitBatch } from './batch.ts'
 import { MemoryCounts } from './memory.ts'
-import { bucketScript, slidingScript } from './scripts.ts'
 
 /** Longest wait for the store; after it this process decides. Somebody waits for each answer. */
 export const patienceMs = 50
 /** For so long after a failure nobody asks the store; then one does. */
 const restMs = 1_000
-
-const scripts = { sliding: scriptCall(slidingScript()), bucket: scriptCall(bucketScript()) }
 
 export type LimiterOptions = {
   /** To the cache store. Must fail at once while that is away, and hold nothing back for later. */
@@ -30,7 +27,7 @@ export type LimiterOptions = {
  * in this process, by the same rules. It never fails but for a rule that is none.
  */
 export class Limiter {
-  readonly #redis: Redis
+  readonly #batch: LimitBatch
   readonly #prefix: string
   readonly #log: Logger
   readonly #metrics: Metrics
@@ -40,7 +37,7 @@ export class Limiter {
   #askAt: number | undefined
 
   constructor({ redis, prefix, log, metrics, now = Date.now }: LimiterOptions) {
-    this.#redis = redis
+    this.#batch = new LimitBatch({ redis, patienceMs })
     this.#prefix = prefix
     this.#log = log
     this.#metrics = metrics
@@ -63,22 +60,13 @@ export class Limiter {
       this.#askAt = now + restMs
     }
     try {
-      const taken = await this.#ask(key, limit)
+      const taken = await this.#batch.take(key, limit)
       if (this.#askAt !== undefined) this.#together()
       return taken
     } catch (error) {
       this.#apart(error)
       return this.#alone(key, limit)
     }
-  }
-
-  async #ask(key: string, limit: Limit): Promise<Taken> {
-    if (this.#redis.status !== 'ready') throw new Error(`the connection is ${this.#redis.status}`)
-    const interval = intervalOf(limit)
-    const args = limit.kind === 'sliding' ? [limit.max, limit.window] : [interval, interval * limit.max]
-    const answer = await inTime(scripts[limit.kind](this.#redis, [key], args))
-    const [remaining, retry, reset] = answer as [number, number, number]
-    return takenOf(limit, remaining, retry, reset)
   }
 
   #alone(key: string, limit: Limit): Taken {
@@ -98,18 +86,4 @@ export class Limiter {
     this.#metrics.limitsFallback.set(0)
     this.#log.info('limits: the store counts again')
   }
-}
-
-/**
- * Rejects when the answer does not come within the patience. When this process was busy the answer may have come and not been
- * read: it is read before the timer's word counts, or a long turn here would look like a slow store.
- */
-function inTime(answer: Promise<unknown>): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => setImmediate(() => reject(new Error(`the store has not answered within ${patienceMs} ms`))),
-      patienceMs,
-    )
-    answer.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
 }

@@ -25,7 +25,7 @@ export type LimitOf = {
 
 export type TakeLimit = (what: LimitOf, rule: LimitRule) => Promise<Taken>
 
-/** A sliding window remembers each call: 7 bytes in the store, so this is 700 kB for a count that is used to the full. */
+/** A sliding window remembers the time of each call, 7 bytes in the store: 700 kB for one that is used to the full. */
 export const mostSliding = 100_000
 /** The time of one call in a bucket is a whole number of µs; with ten of them it is at most a tenth too long. */
 const leastInterval = 10
@@ -49,9 +49,7 @@ export function limitOf(name: string, rule: LimitRule): Limit {
   if (ms < 1 || ms > longestMs) refuse(`per is ${JSON.stringify(per)}; write a duration from 1ms to 31d`)
   const limit = { kind, max, window: ms * 1_000 }
   if (kind === 'sliding' && max > mostSliding)
-    refuse(
-      `max is ${max}; a sliding window takes at most ${mostSliding}; say it for a shorter time, or use kind 'bucket'`,
-    )
+    refuse(`max is ${max}; a sliding window counts to ${mostSliding}: say it for a shorter time, or use kind 'bucket'`)
   if (kind === 'bucket' && intervalOf(limit) < leastInterval)
     refuse(`${max} in ${per} are more than ${1_000_000 / leastInterval} a second, which is the most for a bucket`)
   return limit
@@ -62,12 +60,17 @@ export function intervalOf({ max, window }: Limit): number {
   return Math.ceil(window / max)
 }
 
-export function takenOf(limit: Limit, remaining: number, retry: number, reset: number): Taken {
+/** How a limit stood before some calls that came together, and when the first that it refuses may come again. µs. */
+export type Standing = { readonly room: number; readonly retry: number; readonly reset: number }
+
+/** What the nth of these calls is told, from 0. */
+export function takenOf({ max }: Limit, { room, retry, reset }: Standing, nth = 0): Taken {
+  const ok = nth < room
   return {
-    ok: retry === 0,
-    limit: limit.max,
-    remaining,
-    retryAfterMs: Math.ceil(retry / 1_000),
+    ok,
+    limit: max,
+    remaining: ok ? room - nth - 1 : 0,
+    retryAfterMs: ok ? 0 : Math.ceil(retry / 1_000),
     resetMs: Math.ceil(reset / 1_000),
   }
 }
@@ -93,27 +96,29 @@ class SlidingCount implements Count {
     return this.#times.length
   }
 
-  take(asked: number): Taken {
+  take(now: number): Taken {
     const { max, window } = this.#limit
-    const newest = this.#times.at(-1) ?? asked
-    // A clock that was set back a little stands still; one that was set back by more than a window starts anew.
-    if (newest - asked > window) [this.#times, this.#from] = [[], 0]
-    const now = newest - asked > window ? asked : Math.max(asked, newest)
-    while (this.#from < this.#times.length && (this.#times[this.#from] ?? 0) <= now - window) this.#from += 1
+    const { newest } = this
+    // After a clock that was set back by more than a window it starts anew; by less, it counts on from the newest call.
+    if (this.isSpent(now) || newest - now > window) [this.#times, this.#from] = [[], 0]
+    while ((this.#times[this.#from] ?? now) <= now - window) this.#from += 1
     if (this.#from * 2 > this.#times.length) [this.#times, this.#from] = [this.#times.slice(this.#from), 0]
-    const used = this.#times.length - this.#from
-    if (used >= max)
-      return takenOf(this.#limit, 0, (this.#times[this.#from] ?? 0) + window - now, newest + window - now)
-    this.#times.push(now)
-    return takenOf(this.#limit, max - used - 1, 0, window)
+    const room = max - (this.#times.length - this.#from)
+    if (room > 0) this.#times.push(this.#times.length > 0 ? Math.max(now, newest) : now)
+    const retry = (this.#times[this.#from] ?? now) + window - now
+    return takenOf(this.#limit, { room, retry, reset: this.newest + window - now })
   }
 
   isSpent(now: number): boolean {
-    return (this.#times.at(-1) ?? 0) <= now - this.#limit.window
+    return this.newest <= now - this.#limit.window
+  }
+
+  get newest(): number {
+    return this.#times.at(-1) ?? Number.NEGATIVE_INFINITY
   }
 }
 
-/** GCRA: one time says it all, the one at which the bucket would be full again. */
+/** GCRA: one time says it all, the one at which the bucket will be full again. */
 class BucketCount implements Count {
   readonly size = 1
   readonly #limit: Limit
@@ -125,13 +130,13 @@ class BucketCount implements Count {
 
   take(now: number): Taken {
     const interval = intervalOf(this.#limit)
-    const room = interval * this.#limit.max
+    const depth = interval * this.#limit.max
     // With a clock that was set back it would seem emptier than empty.
-    const before = this.#fullAt - now > room ? now : Math.max(this.#fullAt, now)
-    const after = before + interval - now
-    if (after > room) return takenOf(this.#limit, 0, after - room, before - now)
+    const before = this.#fullAt - now > depth ? 0 : Math.max(this.#fullAt - now, 0)
+    const room = Math.floor((depth - before) / interval)
+    const after = room > 0 ? before + interval : before
     this.#fullAt = now + after
-    return takenOf(this.#limit, Math.floor((room - after) / interval), 0, after)
+    return takenOf(this.#limit, { room, retry: after + interval - depth, reset: after })
   }
 
   isSpent(now: number): boolean {
