@@ -42,6 +42,7 @@ const standardSecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const unread = `cannot be read: ENOENT: no such file or directory, open '${missing}'`
 const letters = 'must be 1 to 64 letters, digits, dots, dashes or underscores'
 const roles = 'http, worker, scheduler'
+const perTime = 'must be so many in so long, up to 100000 in 1s to 1d, such as 600/1m, or off'
 const host = { REDIS_HOST: 'r' }
 
 type Row = {
@@ -232,6 +233,12 @@ const table: Record<keyof typeof settings, Row> = {
     unset: [],
     good: [[file('keys.json', keys), [ada]]],
     bad: [[missing, unread]],
+  },
+  API_RATE: {
+    of: (c) => c.apiRate,
+    unset: { max: 600, per: '1m' },
+    good: [['100/30s', { max: 100, per: '30s' }]],
+    bad: ['600', '0/1m', '600/m', '600/10ms', '100001/1m', '1/2d', '-5/1m', ' 6/1m'].map((text) => [text, perTime]),
   },
   BODY_LIMIT: {
     of: (c) => c.bodyLimit,

@@ -8,9 +8,11 @@ import { LimitBatch } from './batch.ts'
 import { MemoryCounts } from './memory.ts'
 
 /** Longest wait for the store; after it this process decides. Somebody waits for each answer. */
-export const patienceMs = 50
+const defaultPatienceMs = 50
 /** For so long after a failure nobody asks the store; then one does. */
 const restMs = 1_000
+/** When a command that hangs is given up for good; nobody waits for it any more. */
+export const limitTimeoutMs = 1_000
 
 export type LimiterOptions = {
   /** To the cache store. Must fail at once while that is away, and hold nothing back for later. */
@@ -20,6 +22,7 @@ export type LimiterOptions = {
   readonly metrics: Metrics
   /** ms; the clock of this process, for what it decides alone. */
   readonly now?: () => number
+  readonly patienceMs?: number
 }
 
 /**
@@ -27,6 +30,7 @@ export type LimiterOptions = {
  * in this process, by the same rules. It never fails but for a rule that is none.
  */
 export class Limiter {
+  readonly #redis: Redis
   readonly #batch: LimitBatch
   readonly #prefix: string
   readonly #log: Logger
@@ -36,7 +40,8 @@ export class Limiter {
   /** While this process decides alone: the time of the next call that asks the store. */
   #askAt: number | undefined
 
-  constructor({ redis, prefix, log, metrics, now = Date.now }: LimiterOptions) {
+  constructor({ redis, prefix, log, metrics, now = Date.now, patienceMs = defaultPatienceMs }: LimiterOptions) {
+    this.#redis = redis
     this.#batch = new LimitBatch({ redis, patienceMs })
     this.#prefix = prefix
     this.#log = log
@@ -52,7 +57,7 @@ export class Limiter {
   /** Throws `invalid-definition` for a rule that is none. */
   readonly take = async ({ scope, tenant, name }: LimitOf, rule: LimitRule): Promise<Taken> => {
     const limit = limitOf(name, rule)
-    const key = keys.limit(this.#prefix, scope, tenant, name, `${limit.kind}-${limit.max}-${limit.window / 1_000}`)
+    const key = this.#keyOf({ scope, tenant, name }, limit)
     const now = this.#now()
     if (this.#askAt !== undefined) {
       if (now < this.#askAt) return this.#alone(key, limit)
@@ -62,11 +67,24 @@ export class Limiter {
     try {
       const taken = await this.#batch.take(key, limit)
       if (this.#askAt !== undefined) this.#together()
+      // Also here, so that whoever must decide alone later knows what he has let pass.
+      if (taken.ok) this.#alone(key, limit)
       return taken
     } catch (error) {
       this.#apart(error)
       return this.#alone(key, limit)
     }
+  }
+
+  /** What was counted is forgotten, as far as the store is there. */
+  readonly forget = async (what: LimitOf, rule: LimitRule): Promise<void> => {
+    const key = this.#keyOf(what, limitOf(what.name, rule))
+    this.#memory.delete(key)
+    if (this.#askAt === undefined) await this.#redis.unlink(key).catch(() => {})
+  }
+
+  #keyOf({ scope, tenant, name }: LimitOf, { kind, max, window }: Limit): string {
+    return keys.limit(this.#prefix, scope, tenant, name, `${kind}-${max}-${window / 1_000}`)
   }
 
   #alone(key: string, limit: Limit): Taken {
@@ -82,7 +100,6 @@ export class Limiter {
 
   #together(): void {
     this.#askAt = undefined
-    this.#memory.clear()
     this.#metrics.limitsFallback.set(0)
     this.#log.info('limits: the store counts again')
   }

@@ -31,9 +31,9 @@ export class MemoryCounts {
     return this.#counts.size
   }
 
-  clear(): void {
-    this.#counts.clear()
-    this.#calls = 0
+  delete(key: string): void {
+    this.#calls -= this.#counts.get(key)?.size ?? 0
+    this.#counts.delete(key)
   }
 
   /** The first in the map was not used for longest. A few that are spent go with each call. */

@@ -11,9 +11,9 @@ local now = t[1] * 1000000 + t[2]`
 const slack = 1_000_000
 
 /**
- * Counts calls against many limits at once: what one process asks in one turn is one step of the store. For each key five
- * arguments: `s`, max, window, 0, calls, or `b`, 0, interval, depth, calls; times in µs. Answers for each key room before,
- * retry and reset. Where there is no room, nothing is written.
+ * Counts calls against many limits at once: what one process asks in one turn is one step of the store. ARGV[1] has
+ * for each key, with commas between, `s <max> <window> <calls>` or `b <interval> <depth> <calls>`; times in µs. Answers for each
+ * key room before, retry and reset. Where there is no room, nothing is written.
  *
  * A sliding window is a string: a head of 33 bytes (place of the next call, calls in the window, places, times of the newest and
  * the oldest call and of the expiry), then a ring of times of 7 bytes, which starts with 8 places and doubles when it is full.
@@ -93,15 +93,11 @@ local function bucket(key, interval, depth, calls)
   return room, after + interval - depth, after
 end
 
-local answer = {}
-for i, key in ipairs(KEYS) do
-  local kind, limit, a, b, calls = unpack(ARGV, i * 5 - 4, i * 5)
-  local to = 3 * i
-  if kind == 's' then
-    answer[to - 2], answer[to - 1], answer[to] = sliding(key, tonumber(limit), tonumber(a), tonumber(calls))
-  else
-    answer[to - 2], answer[to - 1], answer[to] = bucket(key, tonumber(a), tonumber(b), tonumber(calls))
-  end
+local answer, i = {}, 0
+for kind, a, b, calls in ARGV[1]:gmatch('(%a) (%d+) (%d+) (%d+)') do
+  i = i + 1
+  local count = kind == 's' and sliding or bucket
+  answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = count(KEYS[i], tonumber(a), tonumber(b), tonumber(calls))
 end
 return answer`
 }

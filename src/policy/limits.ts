@@ -1,4 +1,4 @@
-import { durationMs } from '../define/duration.ts'
+import { durationMs, parseDuration } from '../define/duration.ts'
 import type { LimitRule, Taken } from '../define/services.ts'
 import { MillraceError } from '../errors.ts'
 
@@ -141,5 +141,19 @@ class BucketCount implements Count {
 
   isSpent(now: number): boolean {
     return this.#fullAt <= now
+  }
+}
+
+/** Whole seconds, as headers have them, from 1. */
+export function secondsOf(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1_000))
+}
+
+/** Names and forms after draft-ietf-httpapi-ratelimit-headers-10. `name` is plain text without quotes. */
+export function limitHeaders(name: string, { max, per }: LimitRule, taken: Taken): Record<string, string> {
+  const seconds = secondsOf(taken.ok ? taken.resetMs : taken.retryAfterMs)
+  return {
+    'RateLimit-Policy': `"${name}";q=${max};w=${secondsOf(parseDuration(per) ?? 0)}`,
+    RateLimit: `"${name}";r=${taken.remaining};t=${seconds}`,
   }
 }
