@@ -52,6 +52,8 @@ export async function startTestApp(
     KEY_PREFIX: prefix,
     SLACK_SIGNING_SECRET: slackSecret,
     API_KEYS: apiKeys,
+    // Tests ask many times a second.
+    API_RATE: 'off',
     LOG_LEVEL: process.env.TEST_LOG ?? 'silent',
     ...env,
   })
