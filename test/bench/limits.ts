@@ -41,7 +41,10 @@ export async function compareLimits(
   const ours = await side('limits.take', (redis) => {
     let isAlone = false
     // Its words are about one thing only; a process that counts for itself would be fast for the wrong reason.
-    const log = pino({ level: 'warn' }, { write: () => void (isAlone = true) })
+    const write = () => {
+      isAlone = true
+    }
+    const log = pino({ level: 'warn' }, { write })
     const limiter = new Limiter({ redis, prefix: 'bench', log, metrics: createMetrics(), patienceMs: 10_000 })
     return async (tenant) => {
       const { ok } = await limiter.of(`T${tenant}`).take('tool', rule)
