@@ -52,6 +52,8 @@ export type AppOptions = {
   /** The compiled entry of isolated workers' processes, where it is not beside the running code. */
   readonly isolateEntry?: string | undefined
   readonly now?: () => number
+  /** Longest wait for the store that counts limits, where the usual one is too short for a machine that is busy with tests. */
+  readonly limitPatienceMs?: number | undefined
 }
 
 export type App = {
@@ -110,6 +112,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       prefix: config.keyPrefix,
       log,
       metrics,
+      patienceMs: options.limitPatienceMs,
     })
     const queueWatch = await run(
       new StoreWatch({ redis: reader, store: 'queue', watermark: config.memoryWatermark, metrics }),

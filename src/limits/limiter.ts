@@ -22,7 +22,7 @@ export type LimiterOptions = {
   readonly metrics: Metrics
   /** ms; the clock of this process, for what it decides alone. */
   readonly now?: () => number
-  readonly patienceMs?: number
+  readonly patienceMs?: number | undefined
 }
 
 /**

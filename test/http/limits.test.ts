@@ -27,8 +27,9 @@ afterEach(async () => {
   await Promise.all([redis?.stop(), cache?.stop()])
 })
 
-async function start(env: Record<string, string> = {}): Promise<TestApp> {
+async function start(env: Record<string, string> = {}, limitPatienceMs?: number): Promise<TestApp> {
   const app = await startTestApp(redis.url, {
+    limitPatienceMs,
     env: { CACHE_REDIS_URL: cache.url, ...env },
     definitions: { queues: [queue, quarantine], workers: [worker], ignored: [] },
   })
@@ -74,7 +75,7 @@ describe('the API', () => {
   })
 
   it('counts for itself while the cache store hangs, without making anybody wait, and says so in metrics', async () => {
-    const app = await start({ API_RATE: '3/1h' })
+    const app = await start({ API_RATE: '3/1h' }, 50)
     const { ask } = apiOf(() => app)
     expect((await ask('/queues')).status).toBe(200)
     expect(await metric(app, 'millrace_limits_fallback')).toBe(0)

@@ -12,7 +12,7 @@ export async function openLimiter(
   prefix: string,
   more: { now?: () => number; patienceMs?: number } = {},
 ) {
-  const redis = connect({ host: '', port: 0, path, db: 0 }, 'producer', { timeoutMs: 1_000 })
+  const redis = connect({ host: '', port: 0, path, db: 0 }, 'producer', { timeoutMs: 1_000 + (more.patienceMs ?? 0) })
   await untilReady(redis)
   const lines: string[] = []
   const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })

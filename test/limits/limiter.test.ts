@@ -70,7 +70,7 @@ describe('several processes', () => {
 
 describe('a limit', () => {
   it('says what is left, when to come again, and when all of it is there again', async () => {
-    const { limiter } = await open()
+    const { limiter } = await open({ patienceMs: 10_000 })
     const { take } = limiter.of('T')
     expect(await take('tool', { max: 2, per: '1m' })).toEqual({
       ok: true,
@@ -87,7 +87,7 @@ describe('a limit', () => {
   })
 
   it('lets one pass again when it said so', async () => {
-    const { take } = (await open()).limiter.of('T')
+    const { take } = (await open({ patienceMs: 10_000 })).limiter.of('T')
     const rule: LimitRule = { max: 1, per: '300ms' }
     expect((await take('tool', rule)).ok).toBe(true)
     const { ok, retryAfterMs } = await take('tool', rule)
@@ -97,7 +97,7 @@ describe('a limit', () => {
   })
 
   it('counts what is asked in one turn each for itself', async () => {
-    const { take } = (await open()).limiter.of('T')
+    const { take } = (await open({ patienceMs: 10_000 })).limiter.of('T')
     for (const kind of ['sliding', 'bucket'] as const) {
       const all = await Promise.all(Array.from({ length: 30 }, () => take('tool', { ...hourly(10), kind })))
       expect(all.map(({ ok }) => ok)).toEqual([...Array(10).fill(true), ...Array(20).fill(false)])
@@ -106,7 +106,7 @@ describe('a limit', () => {
   })
 
   it('is one of its own for each tenant, whatever its name, and for each rule', async () => {
-    const { limiter } = await open()
+    const { limiter } = await open({ patienceMs: 10_000 })
     const strange = [
       undefined,
       '',
@@ -197,7 +197,7 @@ describe('without the store', () => {
     const began = performance.now()
     const all = await Promise.all(Array.from({ length: 100 }, (_, i) => limiter.of(`T${i}`).take('tool', hourly(1))))
     // 50 ms, and what a busy machine takes besides.
-    expect(performance.now() - began).toBeLessThan(500)
+    expect(performance.now() - began).toBeLessThan(900)
     expect(all.every(({ ok }) => ok)).toBe(true)
     expect(await isAlone()).toBe(true)
     const again = performance.now()
