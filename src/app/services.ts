@@ -1,4 +1,5 @@
 import type { Publish, Services } from '../define/services.ts'
+import type { Limiter } from '../limits/limiter.ts'
 
 /** What handlers use beside the queue: for each tenant its own. */
 export type ServicesOf = (tenant: string | undefined) => Services
@@ -17,14 +18,16 @@ function missing(name: string): never {
 
 /** Opens what the services need, in the order in which they need each other. */
 export async function startServices({
+  limiter,
   publish,
 }: {
+  limiter: Limiter
   publish: (tenant: string | undefined) => Publish
 }): Promise<ServicesOf> {
   return (tenant) => ({
     cache: missing('cache'),
     sessions: missing('sessions'),
-    limits: missing('limits'),
+    limits: limiter.of(tenant),
     publish: publish(tenant),
     breakers: missing('breakers'),
   })

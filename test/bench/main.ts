@@ -6,6 +6,7 @@ import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
 import { compareBacklog, compareGate } from './gate.ts'
 import { compareHeld } from './held.ts'
+import { compareLimits } from './limits.ts'
 import { compareLive } from './live.ts'
 import { machine, machineLine } from './machine.ts'
 import { type Options, readOptions, usage } from './options.ts'
@@ -27,6 +28,7 @@ const compare = {
   start: compareStart,
   codec: compareCodec,
   live: compareLive,
+  limits: compareLimits,
 }
 const options = readOrExit()
 let stage: Stage | undefined
