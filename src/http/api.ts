@@ -64,7 +64,7 @@ export function apiRoutes({
   gatekeeper: Gatekeeper
   bodyLimit: number
   /** Routes of live updates. */
-  live: Router
+  live: { readonly stream: Router; readonly publish: Router }
   /** Counts each request against its key's rate. */
   limit: RequestHandler
   /** Routes of the inbox; undefined when it is off. */
@@ -77,6 +77,8 @@ export function apiRoutes({
     next()
   })
   router.use(gatekeeper.atLeast('viewer'))
+  // Bounded by its own number: all who listen with one key come back at once, and a browser does so once only after a 429.
+  router.use(live.stream)
   router.use(limit)
 
   router.get('/queues', async (request, response) => {
@@ -152,7 +154,7 @@ export function apiRoutes({
   router.use(jobActionRoutes({ desk, gatekeeper }))
   router.use(deadRoutes({ desk, gatekeeper }))
   router.use(queueRoutes({ queues, bull, desk, gatekeeper }))
-  router.use(live)
+  router.use(live.publish)
   if (inbox) router.use(inbox)
   router.use(otherMethods(router))
   return router

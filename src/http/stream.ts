@@ -40,10 +40,10 @@ export function streamRoutes({
   queues: readonly string[]
   states: readonly string[]
   gatekeeper: Gatekeeper
-}): Router {
-  const router = Router()
+}): { readonly stream: Router; readonly publish: Router } {
+  const [stream, publish] = [Router(), Router()]
 
-  router.get('/stream', (request, response) => {
+  stream.get('/stream', (request, response) => {
     const query = parse(streamQuery, request.query)
     const tenant = oneTenant(request, query.tenant)
     const patterns = patternsOf([query.topic].flat())
@@ -56,13 +56,13 @@ export function streamRoutes({
     response.once('close', leave)
   })
 
-  router.post('/publish', express.json({ limit: bodyLimit, type: () => true }), async (request, response) => {
+  publish.post('/publish', express.json({ limit: bodyLimit, type: () => true }), async (request, response) => {
     requireRole(gatekeeper.require(request), 'operator')
     const { topic, data, tenant } = parse(publishBody, request.body)
     response.status(201).json({ id: await store(oneTenant(request, tenant), topic, data) })
   })
 
-  return router
+  return { stream, publish }
 
   /** The caller's own, or the one he asks for when he may see all. Undefined for all. */
   function oneTenant(request: Request, asked: string | undefined): string | undefined {

@@ -171,6 +171,14 @@ describe('the end of a stream', () => {
     program.hangUp()
   })
 
+  it('is no matter of how many requests a key may make', async () => {
+    stage = await startLive({ env: { API_RATE: '2/1m' } })
+    const listeners = await Promise.all(Array.from({ length: 5 }, () => open('topic=n')))
+    const asked = await Promise.all([1, 2, 3].map(async () => (await ask('/queues')).status))
+    expect(asked.sort()).toEqual([200, 200, 429])
+    for (const listener of listeners) listener.hangUp()
+  })
+
   it('is a refusal from the beginning, when there are too many', async () => {
     stage = await startLive({ env: { LIVE_CLIENTS: '2' } })
     const [one, two] = await Promise.all([open('topic=n'), open('topic=n', { key: tenantKey })])
