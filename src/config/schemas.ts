@@ -10,7 +10,7 @@ const hashPattern = /^sha256:([0-9a-f]{64})$/i
 
 const header = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'must be a header name')
 
-const quota = z
+export const quota = z
   .strictObject({
     perSecond: z.int().positive().optional(),
     perHour: z.int().positive().optional(),

@@ -18,4 +18,6 @@ export const keys = {
   redrive: (prefix: string, token: string) => `${prefix}:redrive:${token}`,
   /** String, http role, the session's lifetime. Cache store. One for each signed-in browser. */
   session: (prefix: string) => `${prefix}:session:`,
+  /** Hash, whoever uses `sessions`, SESSION_TTL from its last use. Cache store. A copy of a conversation; the original is in the database. */
+  conversation: (prefix: string, room: string, id: string) => `${prefix}:conversation:${room}:${id}`,
 }
