@@ -1,7 +1,8 @@
+import { logConnection } from './app/connections.ts'
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
 import { createLife, group } from './app/life.ts'
-import { startServices } from './app/services.ts'
+import { type StartedServices, startServices } from './app/services.ts'
 import { createRunners, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
@@ -34,6 +35,7 @@ import { apiKeysOf, type Generated, rememberUrl, sourcesOf } from './ops/first-s
 import { readiness } from './ops/readiness.ts'
 import { checkStore, connect, disconnect, durabilityOf, untilReady } from './redis/store.ts'
 import { Stores } from './redis/stores.ts'
+import { Organizations } from './tenants/organizations.ts'
 
 /*
  * The map: every service, in the order in which it starts. They stop in reverse, under one deadline. This is the only
@@ -50,6 +52,8 @@ export type AppOptions = {
   readonly keeperFile?: string
   /** The compiled entry of isolated workers' processes, where it is not beside the running code. */
   readonly isolateEntry?: string | undefined
+  /** The compiled process of the embedded database, where it is not beside the running code. */
+  readonly databaseEntry?: string | undefined
   readonly now?: () => number
 }
 
@@ -138,9 +142,12 @@ export async function startApp(options: AppOptions): Promise<App> {
       }),
     )
     if (has('scheduler') || has('worker')) await run(new Scheduler({ queues, bull, log, mayChange: has('scheduler') }))
+    const organizations = await run(new Organizations({ config, log }))
+    let services: StartedServices | undefined
     const runners: Runner[] = []
     if (has('worker')) {
       const consumer = await open(stores.address('queue'), 'consumer')
+      services = await startServices(run, { ...options, cacheStore: stores.address('cache'), organizations })
       runners.push(
         ...(await createRunners(run, {
           ...options,
@@ -150,7 +157,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           metrics,
           enqueue: producer.enqueueFromWorker,
           gate,
-          services: await startServices(),
+          services: services.of,
         })),
       )
       const byQueue = new Map(runners.map((runner) => [runner.queue, runner]))
@@ -172,7 +179,8 @@ export async function startApp(options: AppOptions): Promise<App> {
         durability: config.durability,
         runners,
         spool: edge?.spool.stats(),
-        sources: edge?.sources.trouble,
+        files: { sources: edge?.sources.trouble, organizations: organizations.trouble },
+        services: services?.checks() ?? [],
         stopping: isStopping(),
       })
     const gauges = createGauges(bull, metrics)
@@ -193,6 +201,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         enqueueEvent: producer.enqueueEvent,
         revive: producer.revive,
         // Of its own, because it gives up sooner than others: a cache store that hangs must hold no acknowledgement.
+        tenants: organizations,
         quotas: await open(stores.address('cache'), 'producer', quotaTimeoutMs),
         metrics,
         log,
@@ -237,15 +246,5 @@ export async function startApp(options: AppOptions): Promise<App> {
   } catch (error) {
     await stop(Date.now() + 5_000)
     throw error
-  }
-}
-
-/** One line when a connection is lost, not one for each attempt to get it back. */
-function logConnection(log: Logger, purpose: string): (error: Error) => void {
-  let last = 0
-  return (error) => {
-    if (Date.now() - last < 5_000) return
-    last = Date.now()
-    log.warn({ err: error, connection: purpose }, 'store connection; reconnecting')
   }
 }

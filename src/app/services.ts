@@ -1,4 +1,9 @@
 import type { Services } from '../define/services.ts'
+import type { Check } from '../observe/check.ts'
+import type { Organizations } from '../tenants/organizations.ts'
+import { secretsOf } from '../tenants/secrets.ts'
+import type { Run } from './life.ts'
+import { type SessionsOptions, startSessions } from './sessions.ts'
 
 /** What handlers use beside the queue: for each tenant its own. */
 export type ServicesOf = (tenant: string | undefined) => Services
@@ -15,13 +20,24 @@ function missing(name: string): never {
   ) as never
 }
 
+export type StartedServices = { readonly of: ServicesOf; readonly checks: () => readonly Check[] }
+
 /** Opens what the services need, in the order in which they need each other. */
-export async function startServices(): Promise<ServicesOf> {
-  return () => ({
-    cache: missing('cache'),
-    sessions: missing('sessions'),
-    limits: missing('limits'),
-    publish: missing('publish'),
-    breakers: missing('breakers'),
-  })
+export async function startServices(
+  run: Run,
+  { organizations, ...options }: SessionsOptions & { readonly organizations: Organizations },
+): Promise<StartedServices> {
+  const { env } = options.config
+  const { sessions, check } = await startSessions(run, options)
+  return {
+    of: (tenant) => ({
+      cache: missing('cache'),
+      sessions: sessions.of(tenant),
+      limits: missing('limits'),
+      publish: missing('publish'),
+      breakers: missing('breakers'),
+      secrets: secretsOf(organizations, env, tenant),
+    }),
+    checks: () => [check()],
+  }
 }

@@ -38,14 +38,15 @@ export class Quotas {
   }
 
   /**
-   * Counts one event. Throws `over-quota` with Retry-After, except for providers that would count it as our failure: their
+   * Counts one event; `ofTenant` is what its organization may send through all sources together. Throws `over-quota` with Retry-After, except for providers that would count it as our failure: their
    * events are taken, and only the metric tells.
    */
-  async take(source: Source, tenant: string | undefined): Promise<void> {
+  async take(source: Source, tenant: string | undefined, ofTenant?: Quota): Promise<void> {
     // The tenant's first: what is refused to one tenant must not use up what the source has for the others.
     const counts = [
       // Events that belong to nobody are one tenant's together, or a quota for each would bound none of them.
       ...this.#of('tenant', source.tenantQuota).map((rule) => ({ rule, key: `${source.name}:${tenant ?? ''}` })),
+      ...this.#of('organization', ofTenant).map((rule) => ({ rule, key: tenant ?? '' })),
       ...this.#of('source', source.quota).map((rule) => ({ rule, key: source.name })),
     ]
     for (const { rule, key } of counts) {
@@ -58,7 +59,7 @@ export class Quotas {
   }
 
   /** Made when first asked for: sources come and go with their file. */
-  #of(scope: 'source' | 'tenant', quota: Quota | undefined): readonly Rule[] {
+  #of(scope: 'source' | 'tenant' | 'organization', quota: Quota | undefined): readonly Rule[] {
     if (!quota) return []
     const key = `${scope}:${JSON.stringify(quota)}`
     let rules = this.#rules.get(key)

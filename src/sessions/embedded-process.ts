@@ -62,6 +62,7 @@ async function main(): Promise<void> {
     // Reads to its end before it leaves: what was asked is done.
     let last: Promise<unknown> = Promise.resolve()
     const lines = createInterface({ input: socket })
+    lines.on('error', () => {}) // it passes the socket's on
     lines.on('line', (line) => {
       last = answer(socket, line)
     })

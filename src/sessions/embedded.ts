@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createConnection, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Database, type Query, type Row, statementMs, unavailable } from './database.ts'
+import { type Database, mayTryAgain, type Query, type Row, statementMs, unavailable } from './database.ts'
 import { type EmbeddedPlace, embeddedPlace, prepareEmbeddedPlace } from './embedded-place.ts'
 import { schemaVersion } from './migrations.ts'
 
@@ -34,13 +35,14 @@ export class Embedded implements Database {
     this.#entry = entry ?? fileURLToPath(new URL('./embedded-process.js', import.meta.url))
   }
 
-  async query(sql: string, params: Parameters<Query>[1] = []): Promise<readonly Row[]> {
+  async query(sql: string, params: Parameters<Query>[1] = [], isAgain = false): Promise<readonly Row[]> {
     try {
       this.#socket ??= this.#open()
       const socket = await this.#socket
       this.#last += 1
       return await this.#ask(socket, this.#last, sql, params)
     } catch (error) {
+      if (!isAgain && mayTryAgain(sql, error)) return this.query(sql, params, true)
       throw unavailable(this.what, error)
     }
   }
@@ -48,7 +50,10 @@ export class Embedded implements Database {
   /** When it was the last one, resolves after the database has been closed. */
   async stop(deadline = Date.now() + closeMs): Promise<void> {
     this.#isStopping = true
-    const socket = await this.#socket?.catch(() => undefined)
+    const left = Math.max(0, Math.min(closeMs, deadline - Date.now()))
+    // One that is still opening is left to itself: it closes when this process has gone.
+    const opened = this.#socket?.catch(() => undefined)
+    const socket = await Promise.race([opened, pause(left, undefined, { ref: false })])
     if (!socket || socket.destroyed) return
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => socket.destroy(), Math.max(0, Math.min(closeMs, deadline - Date.now())))
@@ -84,7 +89,7 @@ export class Embedded implements Database {
           spawned = Date.now()
           this.#spawn()
         }
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await pause(20)
       }
       throw new Error(`it does not start: ${lastLine(this.#place.log)}`)
     } catch (error) {
@@ -98,6 +103,7 @@ export class Embedded implements Database {
     let isReady = false
     return new Promise((resolve, reject) => {
       const lines = createInterface({ input: socket })
+      lines.on('error', () => {}) // it passes the socket's on
       lines.on('line', (text) => {
         const line = JSON.parse(text) as Line
         if (line.schema !== undefined) {

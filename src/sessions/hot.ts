@@ -64,6 +64,7 @@ export class HotSessions {
     this.#ttlMs = ttlMs
     this.#log = log
     this.#now = now
+    redis.on('ready', () => void this.#settle())
   }
 
   async get(place: Place): Promise<Copy | undefined> {
@@ -110,9 +111,15 @@ export class HotSessions {
 
   async #write(key: string, args: (string | number)[]): Promise<void> {
     const done = await this.#try(() => this.#redis.eval(putScript, 1, key, ...args) as Promise<number>)
-    if (done === undefined) this.#owe(key)
     // What is written is as new as what was owed, or older than what is there.
-    else this.#owed.delete(key)
+    if (done !== undefined) return void this.#owed.delete(key)
+    this.#owe(key)
+    // Not waited for. A store that is only slow does it before anybody asks, and an answer that is late still takes it off the list.
+    if (this.#redis.status === 'ready')
+      void this.#redis.unlink(key).then(
+        () => this.#owed.delete(key),
+        () => {},
+      )
   }
 
   #owe(key: string): void {

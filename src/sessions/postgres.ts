@@ -1,6 +1,6 @@
 import type { Pool } from 'pg'
 import type { Logger } from '../observe/log.ts'
-import { type Database, type Query, type Row, statementMs, unavailable } from './database.ts'
+import { type Database, mayTryAgain, type Query, type Row, statementMs, unavailable } from './database.ts'
 import { migrate } from './migrations.ts'
 
 /** Sessions are small and their statements short; a server has a hundred connections by default, for all of its clients. */
@@ -22,7 +22,7 @@ export class Postgres implements Database {
     this.#log = log
   }
 
-  async query(sql: string, params: Parameters<Query>[1] = []): Promise<readonly Row[]> {
+  async query(sql: string, params: Parameters<Query>[1] = [], isAgain = false): Promise<readonly Row[]> {
     try {
       this.#pool ??= this.#open()
       const pool = await this.#pool
@@ -30,6 +30,7 @@ export class Postgres implements Database {
       await this.#ready
       return (await pool.query({ text: sql, values: [...params] })).rows as Row[]
     } catch (error) {
+      if (!isAgain && mayTryAgain(sql, error)) return this.query(sql, params, true)
       throw unavailable(this.what, error)
     }
   }

@@ -10,10 +10,10 @@ import { HotSessions } from './hot.ts'
 import { type Place, SessionRows, type Stored } from './rows.ts'
 
 /**
- * So long a copy is believed without asking the database for the stamp. It is as old as this at most when a process died, or
- * lost the cache store, between writing one and the other; and then only for who reads, never for who changes.
+ * So long a copy is believed without asking the database for the stamp, which is the smallest of questions. It is as old as this at
+ * most when a process died, or lost the cache store, between writing one and the other; and only for who reads, never for who changes.
  */
-const believeMs = 10_000
+const believeMs = 2_000
 /** Another process was faster each time. With waits between them it takes hundreds of them to use this up. */
 const maxTries = 50
 /** Each wait is drawn from 0 to twice the one before, up to this. */

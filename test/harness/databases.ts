@@ -55,8 +55,7 @@ export async function startPostgres(): Promise<TestPostgres> {
     child = spawn(
       program('postgres'),
       ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', dir, '-c', 'fsync=off'],
-      // A group of its own, so that a signal reaches the processes that serve as well.
-      { ...options, detached: true },
+      options,
     )
     const deadline = Date.now() + 20_000
     for (;;) {
@@ -72,7 +71,14 @@ export async function startPostgres(): Promise<TestPostgres> {
     }
   }
   const signal = (name: NodeJS.Signals) => {
-    if (child.pid) process.kill(-child.pid, name)
+    // Each has a group of its own. The first one's children are asked for before it is signalled and forgets them.
+    for (const pid of [...childrenOf(child.pid ?? 0), child.pid ?? 0]) {
+      try {
+        if (pid > 1) process.kill(pid, name)
+      } catch {
+        // it has gone
+      }
+    }
   }
   await start()
   return {
@@ -103,17 +109,23 @@ async function freePort(): Promise<number> {
   return port
 }
 
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && procFile(name, 'stat').split(') ').at(-1)?.split(' ')[1] === String(parent))
+    .map(Number)
+}
+
 /** The processes of embedded databases of this DATA_DIR. */
 export function embeddedPids(dataDir: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => commandLine(pid).includes(`embedded-process.js\0${dataDir}`))
+    .filter((pid) => procFile(pid, 'cmdline').includes(`embedded-process.js\0${dataDir}`))
     .map(Number)
 }
 
-function commandLine(pid: string): string {
+function procFile(pid: string, name: string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8')
   } catch {
     return '' // it has gone
   }

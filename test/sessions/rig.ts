@@ -16,8 +16,11 @@ export type Where = { readonly redis: string; readonly prefix: string } & (
 export type Rig = SessionStore & { readonly database: Database; close(): Promise<void> }
 
 /** Sessions as a process has them: a connection and a database of its own. */
-export async function openSessions(where: Where, options: { now?: () => number; ttlMs?: number } = {}): Promise<Rig> {
-  const redis = connect({ host: '', port: 0, db: 0, path: where.redis }, 'producer', { timeoutMs: hotTimeoutMs })
+export async function openSessions(
+  where: Where,
+  { timeoutMs = hotTimeoutMs, ...options }: { now?: () => number; ttlMs?: number; timeoutMs?: number } = {},
+): Promise<Rig> {
+  const redis = connect({ host: '', port: 0, db: 0, path: where.redis }, 'producer', { timeoutMs })
   const log = createLogger({ logLevel: 'silent', logFormat: 'json' })
   const database =
     'url' in where
