@@ -220,6 +220,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             waits,
             gatekeeper,
             bodyLimit: config.bodyLimit,
+            organizations,
             inbox: inbox.isOn
               ? inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper })
               : undefined,
