@@ -13,7 +13,7 @@ import { createExpress } from './http/express.ts'
 import { healthRoutes } from './http/health.ts'
 import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { HttpServer } from './http/server.ts'
-import { createSessions } from './http/sessions.ts'
+import { createSessions, sessionTimeoutMs } from './http/sessions.ts'
 import { quotaTimeoutMs } from './ingest/quota.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { Cancellations } from './jobs/cancel.ts'
@@ -232,7 +232,11 @@ export async function startApp(options: AppOptions): Promise<App> {
             desk,
             inbox: inbox.isOn ? inboxPages({ redis: reader, key: inbox.key, bull }) : undefined,
           }),
-          sessions: createSessions(cache, config.keyPrefix, keys.value),
+          sessions: createSessions(
+            await open(stores.address('cache'), 'producer', sessionTimeoutMs),
+            config.keyPrefix,
+            keys.value,
+          ),
           log,
         }),
       })

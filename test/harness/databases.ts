@@ -7,13 +7,15 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 
-/** The folder of the system's PostgreSQL programs: Debian keeps them off PATH. */
-const programs = ['/usr/lib/postgresql/17/bin', '/usr/lib/postgresql/16/bin', '/usr/lib/postgresql/15/bin'].find(
-  (dir) => existsSync(join(dir, 'initdb')),
-)
+const debians = '/usr/lib/postgresql'
+/** The folder of the system's PostgreSQL programs, the newest: Debian keeps them off PATH. */
+const programs = (existsSync(debians) ? readdirSync(debians) : [])
+  .sort((a, b) => Number(b) - Number(a))
+  .map((version) => join(debians, version, 'bin'))
+  .find((dir) => existsSync(join(dir, 'initdb')))
 
 /** Why there is no PostgreSQL to test with; undefined when there is. */
-export const noPostgres = programs === undefined ? 'skipped: apt-get install postgresql-15' : undefined
+export const noPostgres = programs === undefined ? 'skipped: apt-get install postgresql' : undefined
 
 /** A PostgreSQL server of the test's own. Data survives `restart()`. */
 export type TestPostgres = {
