@@ -17,6 +17,9 @@ export type EmbeddedPlace = {
   readonly log: string
 }
 
+/** Exit code of a process that leaves the folder to another machine's. */
+export const folderInUse = 4
+
 export function embeddedPlace(dataDir: string): EmbeddedPlace {
   const dir = join(dataDir, 'database')
   const hash = createHash('sha256').update(dir).digest('hex').slice(0, 16)

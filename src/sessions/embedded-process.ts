@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import type { PGlite } from '@electric-sql/pglite'
 import { messageOf } from '../errors.ts'
 import type { Row } from './database.ts'
-import { embeddedPlace, prepareEmbeddedPlace } from './embedded-place.ts'
+import { embeddedPlace, folderInUse, prepareEmbeddedPlace } from './embedded-place.ts'
 import { migrate, schemaVersion } from './migrations.ts'
 
 /*
@@ -38,7 +38,7 @@ async function main(): Promise<void> {
   const other = otherOwner(place.owner)
   if (other !== undefined) {
     log(`the folder is in use by ${other}; one machine at a time, or set DATABASE_URL`)
-    process.exit(4)
+    process.exit(folderInUse)
   }
   writeFileSync(place.owner, `${hostname()} ${process.pid}\n`, { mode: 0o600 })
   const beat = setInterval(() => {

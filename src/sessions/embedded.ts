@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Database, mayTryAgain, type Query, type Row, statementMs, unavailable } from './database.ts'
-import { type EmbeddedPlace, embeddedPlace, prepareEmbeddedPlace } from './embedded-place.ts'
+import { type EmbeddedPlace, embeddedPlace, folderInUse, prepareEmbeddedPlace } from './embedded-place.ts'
 import { schemaVersion } from './migrations.ts'
 
 /** It makes its files the first time, which took 5 s on a small machine; with more than this something is wrong. */
@@ -79,6 +79,7 @@ export class Embedded implements Database {
   async #open(): Promise<Socket> {
     const began = Date.now()
     let spawned = 0
+    let isRefused = false
     try {
       prepareEmbeddedPlace(this.#place)
       while (Date.now() - began < openMs && !this.#isStopping) {
@@ -87,8 +88,11 @@ export class Embedded implements Database {
         if (socket && (await this.#greet(socket))) return socket
         if (!socket && Date.now() - spawned > againMs) {
           spawned = Date.now()
-          this.#spawn()
+          this.#spawn(() => {
+            isRefused = true
+          })
         }
+        if (isRefused) break
         await pause(20)
       }
       throw new Error(`it does not start: ${lastLine(this.#place.log)}`)
@@ -140,12 +144,13 @@ export class Embedded implements Database {
   }
 
   /** Detached, so that a terminal's Ctrl-C does not reach it before the work in hand is finished. */
-  #spawn(): void {
+  #spawn(onRefused: () => void): void {
     const child = spawn(process.execPath, [this.#entry, this.#dataDir], {
       detached: true,
       stdio: 'ignore',
       cwd: this.#dataDir,
     })
+    child.once('exit', (code) => code === folderInUse && onRefused())
     child.on('error', () => {}) // #open ends at its deadline and says so
     child.unref()
   }

@@ -99,7 +99,11 @@ export function createSessionStore({
 
   async function inLine<T>(place: Place, work: () => Promise<T>): Promise<T> {
     const key = JSON.stringify([place.tenant ?? null, place.id])
-    const mine = (lines.get(key) ?? Promise.resolve()).then(work, work)
+    const mine = (lines.get(key) ?? Promise.resolve()).then(work, (error) => {
+      // Those behind one that waited for the database in vain must not each wait as long.
+      if (isUnavailable(error)) throw error
+      return work()
+    })
     lines.set(key, mine)
     try {
       return await mine
@@ -150,8 +154,12 @@ export function createSessionStore({
   }
 }
 
+function isUnavailable(error: unknown): boolean {
+  return error instanceof MillraceError && error.code === 'database-unavailable'
+}
+
 function onlyUnavailable(error: unknown): 'unavailable' {
-  if (error instanceof MillraceError && error.code === 'database-unavailable') return 'unavailable'
+  if (isUnavailable(error)) return 'unavailable'
   throw error
 }
 

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -53,6 +55,23 @@ it('is one process for all, survives kill -9, and goes with the last', { timeout
   expect(await count(open())).toBe(5)
 })
 
+it('goes when the process that uses it is killed', { timeout: 90_000 }, async () => {
+  const [file, entry] = [built('sessions/embedded.js'), built('sessions/embedded-process.js')]
+  const program = `
+    import { Embedded } from ${JSON.stringify(file)}
+    await new Embedded(${JSON.stringify({ dataDir, entry })}).query('SELECT 1')
+    console.log('open')
+    setInterval(() => {}, 1_000)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(child.stdout, 'data')
+  expect(embeddedPids(dataDir)).toHaveLength(1)
+  child.kill('SIGKILL')
+  await until(() => embeddedPids(dataDir).length === 0, 'it has ended')
+  expect(logged()).toMatch(/stopped\n$/)
+})
+
 it('says what is wrong with its folder, and goes on when that is mended', { timeout: 90_000 }, async () => {
   const one = open()
   await one.query('SELECT 1')
@@ -76,8 +95,8 @@ it('keeps off a folder that another machine uses', { timeout: 90_000 }, async ()
   await until(() => embeddedPids(dataDir).length === 0, 'it has ended')
   const owner = join(dataDir, 'database', 'owner')
   writeFileSync(owner, 'elsewhere 42\n')
-  const asked = open().query('SELECT 1')
-  await until(() => logged().includes('in use by process 42 on elsewhere'), 'it says so')
+  const refused = open()
+  await expect(refused.query('SELECT 1')).rejects.toThrow(/the folder is in use by process 42 on elsewhere/)
   rmSync(owner)
-  expect(await asked).toEqual([{ '?column?': 1 }])
+  expect(await refused.query('SELECT 1 AS one')).toEqual([{ one: 1 }])
 })
