@@ -9,6 +9,7 @@ import type {
   SourceType,
   StoreAddress,
 } from './config/types.ts'
+import type { LimitRule } from './define/services.ts'
 import { messageOf } from './errors.ts'
 
 export { hashKey } from './config/schemas.ts'
@@ -43,6 +44,8 @@ export type Config = {
   readonly organizationsFile?: { readonly path: string; readonly read: () => readonly Organization[] }
   /** Empty: one admin key is made on first start. */
   readonly apiKeys: readonly ApiKeyConfig[]
+  /** Requests of one API key; undefined is no limit. */
+  readonly apiRate: LimitRule | undefined
   readonly bodyLimit: number
   readonly ackDeadlineMs: number
   readonly memoryWatermark: number
@@ -149,6 +152,7 @@ export function loadConfig(
           },
         }),
     apiKeys,
+    apiRate: must('API_RATE'),
     bodyLimit: must('BODY_LIMIT'),
     ackDeadlineMs: must('ACK_DEADLINE'),
     memoryWatermark: must('MEMORY_WATERMARK'),

@@ -1,4 +1,5 @@
 import type { Services } from '../define/services.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import type { Check } from '../observe/check.ts'
 import type { Organizations } from '../tenants/organizations.ts'
 import { secretsOf } from '../tenants/secrets.ts'
@@ -25,7 +26,14 @@ export type StartedServices = { readonly of: ServicesOf; readonly checks: () => 
 /** Opens what the services need, in the order in which they need each other. */
 export async function startServices(
   run: Run,
-  { organizations, ...options }: SessionsOptions & { readonly organizations: Organizations },
+  {
+    organizations,
+    limiter,
+    ...options
+  }: SessionsOptions & {
+    readonly organizations: Organizations
+    readonly limiter: Limiter
+  },
 ): Promise<StartedServices> {
   const { env } = options.config
   const { sessions, check } = await startSessions(run, options)
@@ -33,7 +41,7 @@ export async function startServices(
     of: (tenant) => ({
       cache: missing('cache'),
       sessions: sessions.of(tenant),
-      limits: missing('limits'),
+      limits: limiter.of(tenant),
       publish: missing('publish'),
       breakers: missing('breakers'),
       secrets: secretsOf(organizations, env, tenant),
