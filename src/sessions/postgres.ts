@@ -50,9 +50,8 @@ export class Postgres implements Database {
       max: connections,
       connectionTimeoutMillis: connectMs,
       idleTimeoutMillis: 30_000,
-      // The first is the server's, the second ours, for a server that says nothing any more.
-      statement_timeout: statementMs,
-      query_timeout: statementMs + 1_000,
+      // Ours, for a server that says nothing any more. The server's own is asked for at the greeting, which PgBouncer refuses.
+      query_timeout: statementMs,
       keepAlive: true,
     })
     // An idle connection that the server closes; the next statement opens another.

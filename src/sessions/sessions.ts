@@ -18,6 +18,7 @@ const believeMs = 2_000
 const maxTries = 50
 /** Each wait is drawn from 0 to twice the one before, up to this. */
 const maxPauseMs = 50
+/** Of ids of sessions and of users. */
 const maxIdLength = 1_000
 
 export type SessionStore = {
@@ -129,6 +130,7 @@ export function createSessionStore({
         get: async (id) => (await read(placeOf(id)))?.session,
         update: async (id, change, { user } = {}) => {
           const place = placeOf(id)
+          if (user !== undefined) checkedId(user, "a session's user")
           return inLine(place, () => update(place, change, user))
         },
         delete: async (id) => {
@@ -163,8 +165,8 @@ function onlyUnavailable(error: unknown): 'unavailable' {
   throw error
 }
 
-function checkedId(id: unknown): string {
+function checkedId(id: unknown, what = "a session's id"): string {
   if (typeof id !== 'string' || id === '' || id.length > maxIdLength)
-    throw new TypeError(`a session's id is a text of 1 to ${maxIdLength} characters`)
+    throw new TypeError(`${what} is a text of 1 to ${maxIdLength} characters`)
   return id
 }

@@ -188,6 +188,8 @@ describe.each(databases)('with $name', ({ name, skip }) => {
     for (const change of wrong) await expect(sessions.update(id, change as never)).rejects.toThrow(TypeError)
     await expect(sessions.update(id, () => ({ data: { x: 'x'.repeat(70_000) } }))).rejects.toThrow(RangeError)
     await expect(sessions.update('', () => ({}))).rejects.toThrow("a session's id is a text of 1 to 1000 characters")
+    const user = 'U'.repeat(1_001)
+    await expect(sessions.update(id, () => ({}), { user })).rejects.toThrow("a session's user is a text of 1 to 1000")
     expect(await sessions.get(id)).toBeUndefined()
   })
 })
