@@ -4,9 +4,8 @@ import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Config, ConfigError, hashKey, loadConfig, settings } from '../src/config.ts'
 import { forms, letters, perTime, port, size, sizeOrNone, time } from './config/allowed.ts'
-import { type Row, serviceRows } from './config/service-rows.ts'
+import { type Env, liveRows, type Row, sessionRows, tenantRows } from './config/rows.ts'
 
-type Env = Record<string, string | undefined>
 const load = (env: Env = {}, flags = {}, isTerminal = false) => loadConfig(env, flags, isTerminal)
 
 /** What a start with these would say. */
@@ -209,6 +208,8 @@ const table: Record<keyof typeof settings, Row> = {
     good: [['0', 0]],
     bad: [['1kb', sizeOrNone]],
   },
+  ...sessionRows,
+  ...tenantRows({ file, missing, unread }),
   API_KEYS: {
     of: (c) => c.apiKeys,
     unset: [],
@@ -244,7 +245,7 @@ const table: Record<keyof typeof settings, Row> = {
     good: [['.5', 0.5]],
     bad: ['0', '1.1', '80%', '-0.5', '5e-1'].map((text) => [text, 'must be a number above 0 and up to 1']),
   },
-  ...serviceRows,
+  ...liveRows,
   SHUTDOWN_GRACE: {
     of: (c) => c.shutdownGraceMs,
     unset: 30_000,

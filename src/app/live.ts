@@ -1,8 +1,10 @@
 import type { Redis } from 'ioredis'
 import type { Config } from '../config.ts'
 import type { Publish } from '../define/services.ts'
+import type { Gatekeeper } from '../http/auth.ts'
+import { streamRoutes } from '../http/stream.ts'
 import type { BullQueue } from '../jobs/bull.ts'
-import { createTransitions } from '../jobs/transitions.ts'
+import { createTransitions, transitionStates } from '../jobs/transitions.ts'
 import { Feed } from '../live/feed.ts'
 import { Hub } from '../live/hub.ts'
 import { jobSource } from '../live/job-source.ts'
@@ -22,12 +24,14 @@ export function createPublishing({ redis, config, metrics }: { redis: Redis; con
   return { store, publish: createPublish(store, (outcome) => metrics.published.inc({ outcome })) }
 }
 
-/** Those who listen to this process. Nothing is read before somebody does. */
-export function startHub(
+/** Those who listen to this process, and their routes. Nothing is read before somebody does. */
+export async function startLive(
   run: Run,
   {
     config,
     bull,
+    gatekeeper,
+    store,
     cache,
     queue,
     openCache,
@@ -36,6 +40,8 @@ export function startHub(
   }: {
     config: Config
     bull: ReadonlyMap<string, BullQueue>
+    gatekeeper: Gatekeeper
+    store: Store
     /** Connections to the two stores. */
     cache: Redis
     queue: Redis
@@ -44,7 +50,7 @@ export function startHub(
     openQueue: () => Redis
     metrics: Metrics
   },
-): Promise<Hub> {
+): Promise<ReturnType<typeof streamRoutes>> {
   const messages = new Feed(messageSource(cache, keys.live(config.keyPrefix)))
   const transitions = createTransitions()
   const jobs = new Map(
@@ -63,7 +69,7 @@ export function startHub(
     cache: new Reader({ open: openCache, ask: cache, events }),
     queue: new Reader({ open: openQueue, ask: queue, events }),
   })
-  return run(
+  const hub = await run(
     new Hub({
       messages,
       jobs,
@@ -81,4 +87,5 @@ export function startHub(
       },
     }),
   )
+  return streamRoutes({ hub, store, queues: [...bull.keys()], states: transitionStates, gatekeeper })
 }
