@@ -49,6 +49,11 @@ export function streamRoutes({
     const patterns = patternsOf([query.topic].flat())
     const id = request.headers['last-event-id']
     const places = id === undefined || id === '' ? new Map() : readToken(String(id))
+    // Nobody would tell when he leaves: the end of a connection is the end only of the answer that it is at.
+    if (!response.socket)
+      throw new MillraceError('bad-request', 'a stream needs a connection of its own: wait for the answers before it')
+    // Gone while his session was looked up; that he leaves has been said already.
+    if (response.closed) return
     hub.checkRoom()
     open(response)
     if (request.method === 'HEAD') return void response.end()

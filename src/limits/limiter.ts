@@ -60,7 +60,8 @@ export class Limiter {
     const key = this.#keyOf({ scope, tenant, name }, limit)
     const now = this.#now()
     if (this.#askAt !== undefined) {
-      if (now < this.#askAt) return this.#alone(key, limit)
+      // Further away than a rest is only after a clock was set back.
+      if (now < this.#askAt && this.#askAt <= now + restMs) return this.#alone(key, limit)
       // The others go on without it until this one knows.
       this.#askAt = now + restMs
     }

@@ -140,7 +140,8 @@ export class Feed {
     this.#entries = [...entries, ...this.#entries]
     for (const { body } of entries) this.#bytes += body.length
     this.start = lostUntil ?? at
-    if (lostUntil) this.#floor = lostUntil
+    // Before `at` it is only said that nobody knows that place: what is older may be there, for others.
+    if (lostUntil && compare(lostUntil, at) > 0) this.#floor = lostUntil
   }
 
   /** Moving the others costs as much as they are many, so it is done seldom. */

@@ -42,3 +42,12 @@ export function prepareEmbeddedPlace({ dir, socket }: EmbeddedPlace): void {
     chmodSync(folder, 0o700)
   }
 }
+
+/**
+ * A line of what is said on the socket. Node 24 takes U+2028 and U+2029 for ends of lines as well, JSON leaves them as they are,
+ * and people paste them into messages.
+ */
+export function lineOf(said: unknown): string {
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16)}`
+  return `${JSON.stringify(said).replace(/[\u2028\u2029]/g, escaped)}\n`
+}

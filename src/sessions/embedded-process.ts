@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import type { PGlite } from '@electric-sql/pglite'
 import { messageOf } from '../errors.ts'
 import type { Row } from './database.ts'
-import { embeddedPlace, folderInUse, prepareEmbeddedPlace } from './embedded-place.ts'
+import { embeddedPlace, folderInUse, lineOf, prepareEmbeddedPlace } from './embedded-place.ts'
 import { migrate, schemaVersion } from './migrations.ts'
 
 /*
@@ -68,18 +68,25 @@ async function main(): Promise<void> {
     })
     lines.on('close', () => void last.then(() => leave(socket)))
     opening.then(
-      () => socket.write(`${JSON.stringify({ schema: schemaVersion })}\n`),
-      (error) => socket.end(`${JSON.stringify({ failed: messageOf(error) })}\n`),
+      () => socket.write(lineOf({ schema: schemaVersion })),
+      (error) => socket.end(lineOf({ failed: messageOf(error) })),
     )
   })
 
   async function answer(socket: Socket, line: string): Promise<void> {
-    const { id, sql, params } = JSON.parse(line) as Asked
+    let asked: Asked
+    try {
+      asked = JSON.parse(line) as Asked
+    } catch {
+      // Not one of ours, or half a line: the others must not lose their database over it.
+      return void socket.destroy()
+    }
+    const { id, sql, params } = asked
     try {
       const { rows } = await (await opening).query<Row>(sql, params)
-      if (socket.writable) socket.write(`${JSON.stringify({ id, rows })}\n`)
+      if (socket.writable) socket.write(lineOf({ id, rows }))
     } catch (error) {
-      if (socket.writable) socket.write(`${JSON.stringify({ id, error: messageOf(error) })}\n`)
+      if (socket.writable) socket.write(lineOf({ id, error: messageOf(error) }))
     }
   }
 

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Database, mayTryAgain, type Query, type Row, statementMs, unavailable } from './database.ts'
-import { type EmbeddedPlace, embeddedPlace, folderInUse, prepareEmbeddedPlace } from './embedded-place.ts'
+import { type EmbeddedPlace, embeddedPlace, folderInUse, lineOf, prepareEmbeddedPlace } from './embedded-place.ts'
 import { schemaVersion } from './migrations.ts'
 
 /** It makes its files the first time, which took 5 s on a small machine; with more than this something is wrong. */
@@ -72,7 +72,7 @@ export class Embedded implements Database {
         reject(new Error(`no answer within ${statementMs} ms`))
       }, statementMs)
       this.#waiting.set(id, { resolve, reject, timer })
-      socket.write(`${JSON.stringify({ id, sql, params })}\n`)
+      socket.write(lineOf({ id, sql, params }))
     })
   }
 

@@ -59,7 +59,8 @@ export function createSessionStore({
 
   async function read(place: Place): Promise<Stored | undefined> {
     const copy = await hot.get(place)
-    if (copy && now() - copy.confirmedAt < believeMs) return copy
+    // By the clock of whoever compared it; one that is ahead must not make it believed for longer.
+    if (copy && Math.abs(now() - copy.confirmedAt) < believeMs) return copy
     if (copy) {
       const stamp = await rows.stampOf(place).catch(onlyUnavailable)
       // Better what was true a moment ago than nothing.

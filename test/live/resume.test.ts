@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { nameHash, positionOf, writeToken } from '../../src/live/position.ts'
+import { nameHash, type Position, positionOf, writeToken } from '../../src/live/position.ts'
 import { listen } from '../harness/listen.ts'
 import { heardNumbers, type LiveStage, startLive } from '../harness/live.ts'
 import { until } from '../harness/until.ts'
@@ -182,14 +182,41 @@ describe('who comes back with a place that the store has forgotten', () => {
     stage = await startLive()
     const staying = await listen(urls()[0] ?? '', 'topic=n.*')
     await staying.placed
-    const first = positionOf(await stage.publish(undefined, 'n.1', 1))
-    await stage.publish(undefined, 'n.1', 2)
+    const first = await publishApart(1)
+    await publishApart(2)
     await staying.hears(2)
-    const forgotten = writeToken([[nameHash('messages'), { ms: first.ms, seq: first.seq + 7 }]])
-    const back = await listen(urls()[0] ?? '', 'topic=n.*', { lastId: forgotten })
+    const back = await listen(urls()[0] ?? '', 'topic=n.*', { lastId: idOf(first, 7) })
     await back.hears(2)
     await back.placed
     expect(heardNumbers(back.events)).toEqual(['gap', 2])
     for (const one of [staying, back]) one.hangUp()
   })
+
+  it('takes nothing from others, who were before it', async () => {
+    stage = await startLive()
+    const first = await publishApart(0)
+    const second = await publishApart(1)
+    await publishApart(2)
+    // Nobody has listened yet: what was published is in the store alone.
+    const made = await listen(urls()[0] ?? '', 'topic=n.*', { lastId: idOf(second, 7) })
+    await made.hears(2)
+    const honest = await listen(urls()[0] ?? '', 'topic=n.*', { lastId: idOf(first, 0) })
+    await honest.hears(2)
+    await honest.placed
+    expect([made, honest].map(({ events }) => heardNumbers(events))).toEqual([
+      ['gap', 2],
+      [1, 2],
+    ])
+    for (const one of [made, honest]) one.hangUp()
+  })
+
+  /** Nothing else gets the same millisecond, so that there is room for places behind it. */
+  async function publishApart(n: number) {
+    const at = positionOf(await stage.publish(undefined, 'n.1', n))
+    await until(() => Date.now() > at.ms, 'the next millisecond')
+    return at
+  }
+
+  const idOf = ({ ms, seq }: Position, further: number) =>
+    writeToken([[nameHash('messages'), { ms, seq: seq + further }]])
 })

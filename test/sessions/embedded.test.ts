@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { Embedded } from '../../src/sessions/embedded.ts'
+import { lineOf } from '../../src/sessions/embedded-place.ts'
 import { embeddedPids } from '../harness/databases.ts'
 import { built } from '../harness/process.ts'
 import { until } from '../harness/until.ts'
@@ -86,6 +88,24 @@ it('says what is wrong with its folder, and goes on when that is mended', { time
   writeFileSync(control, bytes)
   await until(() => embeddedPids(dataDir).length === 0, 'it has ended')
   expect(await count(broken)).toBe(0)
+})
+
+it('is not brought down by what only looks like the end of a line, or by half a line', {
+  timeout: 90_000,
+}, async () => {
+  // Node 24 ends lines at these; JSON does not escape them.
+  const odd = 'a\u2028b\u2029c\n\\u2028'
+  expect(lineOf({ odd })).toMatch(/^[^\n\u2028\u2029]+\n$/)
+  expect(JSON.parse(lineOf({ odd }))).toEqual({ odd })
+  const one = open()
+  expect(await one.query('SELECT $1::text AS said', [odd])).toEqual([{ said: odd }])
+  const [pid] = embeddedPids(dataDir)
+  const stranger = createConnection(join(dataDir, 'database', 'sql.sock'))
+  stranger.on('error', () => {})
+  stranger.resume().write('{"id":1,\n')
+  await once(stranger, 'close')
+  expect(await one.query('SELECT $1::text AS said', [odd])).toEqual([{ said: odd }])
+  expect(embeddedPids(dataDir)).toEqual([pid])
 })
 
 it('keeps off a folder that another machine uses', { timeout: 90_000 }, async () => {
