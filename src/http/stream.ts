@@ -6,7 +6,7 @@ import type { Hub } from '../live/hub.ts'
 import type { Store } from '../live/messages.ts'
 import { readToken } from '../live/position.ts'
 import { jobsWord, meansQueue, mostPatterns, type Pattern, patternOf } from '../live/topics.ts'
-import { type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { bearerOf, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
 
 const streamQuery = z.strictObject({
@@ -100,7 +100,7 @@ export function streamRoutes({
   /** Whether the key is still there and, for a browser, the session. */
   async function mayListen(request: Request): Promise<boolean> {
     if (!gatekeeper.caller(request)) return false
-    if (request.headers.authorization !== undefined) return true
+    if (bearerOf(request) !== undefined) return true
     return new Promise((resolve, reject) =>
       request.sessionStore.get(request.sessionID, (error, session) =>
         error ? reject(error) : resolve(session?.keyId === request.session.keyId),

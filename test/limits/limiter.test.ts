@@ -189,6 +189,21 @@ describe('without the store', () => {
     expect((await lives(redis.client)).length).toBeGreaterThan(0)
   })
 
+  it('is asked again soon by a process whose clock was set back meanwhile', async () => {
+    let now = Date.now()
+    const { limiter, isAlone } = await open({ now: () => now })
+    await redis.kill()
+    await limiter.of('T').take('tool', hourly(4))
+    expect(await isAlone()).toBe(true)
+    await redis.restart()
+    now -= 3_600_000
+    await until(async () => {
+      now += 10
+      return (await limiter.of('T').take('tool', hourly(1_000))) && !(await isAlone())
+    }, 'the store counts again')
+    expect(now).toBeLessThan(Date.now() - 1_800_000)
+  })
+
   it('nobody waits long for one that hangs, and only the first waits at all', async () => {
     const { limiter, isAlone } = await open()
     await limiter.of('T').take('tool', hourly(1))

@@ -157,17 +157,22 @@ describe('the end of a stream', () => {
   it('comes when the session ends', async () => {
     stage = await startLive()
     const { cookie } = await signIn(url(), viewerKey)
-    const [browser, program] = await Promise.all([open('topic=n', { headers: { cookie } }), open('topic=n')])
+    const [browser, guarded, program] = await Promise.all([
+      open('topic=n', { headers: { cookie } }),
+      // By a proxy that asks for a password of its own.
+      open('topic=n', { headers: { cookie, authorization: 'Basic YWRhOng=' } }),
+      open('topic=n'),
+    ])
     await fetch(`${url()}/dashboard/sign-out`, {
       method: 'POST',
       headers: { cookie, origin: url() },
       redirect: 'manual',
     })
-    await browser.ended
+    await Promise.all([browser, guarded].map(({ ended }) => ended))
     await stage.publish(undefined, 'n', 1)
     await program.hears(1)
-    expect(browser.events).toEqual([])
-    expect(await stage.metric('millrace_stream_ended_total{reason="not-allowed"}')).toBe(1)
+    expect([browser, guarded].map(({ events }) => events)).toEqual([[], []])
+    expect(await stage.metric('millrace_stream_ended_total{reason="not-allowed"}')).toBe(2)
     program.hangUp()
   })
 
