@@ -18,6 +18,7 @@ export type {
   Limits,
   Message,
   Publish,
+  Secrets,
   Services,
   Session,
   SessionChange,

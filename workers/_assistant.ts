@@ -21,6 +21,9 @@ type Given = {
 /** After so many attempts at what does not work, or so long, people are told that it does not. The queue alone would go on for minutes. */
 const patience = { attempts: 3, ms: 5 * 60_000 }
 
+/** Slack shows no more than 4,000 characters of a text well, and the session is to stay small. */
+const mostCharacters = 4_000
+
 /** What to say. Throws what another attempt may mend, and RateLimited for when it may. */
 export async function answer(given: Given, route: Route): Promise<string> {
   const { question, job, conversation, context } = given
@@ -53,7 +56,7 @@ export async function answer(given: Given, route: Route): Promise<string> {
     throw worthAnother
   }
   const greeting = question.user === undefined ? '' : `<@${question.user}> `
-  return greeting + texts.join('\n')
+  return (greeting + texts.join('\n')).slice(0, mostCharacters)
 }
 
 /** Says it in the thread, once. Undefined when it is said, otherwise what is to become of the job. */
@@ -91,11 +94,12 @@ export function tell({ question, job, context }: Omit<Given, 'conversation'>, wh
 }
 
 function toolsOf(given: Given): ToolContext {
-  const { cache, limits, breakers, signal, settings } = given.context
+  const { cache, limits, breakers, secrets, signal, settings } = given.context
   return {
     cache,
     limits,
     breakers,
+    secrets,
     signal,
     settings,
     onBegin: (tool) => tell(given, { step: 'tool', tool, state: 'running' }),

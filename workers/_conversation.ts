@@ -12,6 +12,8 @@ type Turn = {
 
 /** So many jobs back a repeated attempt is still known. Attempts at one job are minutes apart, and not twenty questions. */
 const mostTurns = 20
+/** Half of what a session's data may have: a turn holds an answer, and what tools have made. */
+const mostTurnBytes = 32 * 1_024
 
 /** The session of a thread, as one job uses it. */
 export class Conversation {
@@ -20,6 +22,8 @@ export class Conversation {
   readonly #job: string
   readonly #user: string | undefined
   #session: Session | undefined
+  /** What this attempt itself has begun. */
+  readonly #begun = new Set<string>()
   /** Not written yet. */
   #toolRuns: Omit<ToolRun, 'at'>[] = []
 
@@ -52,13 +56,18 @@ export class Conversation {
     this.#toolRuns.push(run)
   }
 
-  /** Notes question and answer together, so that two questions at once do not get mixed up. */
-  async answered(question: string, answer: string): Promise<void> {
+  /**
+   * Notes question and answer together, so that two questions at once do not get mixed up; with it that `next` is begun, which saves
+   * `once` a write.
+   */
+  async answered(question: string, answer: string, next?: string): Promise<void> {
     const messages = [
       { role: 'user', text: question },
       { role: 'assistant', text: answer },
     ] as const
-    await this.#update((turn) => ({ ...turn, answer }), messages)
+    const deeds = next === undefined ? {} : { [next]: { begunAt: Date.now() } }
+    await this.#update((turn) => ({ ...turn, answer, deeds: { ...turn.deeds, ...deeds } }), messages)
+    if (next !== undefined) this.#begun.add(next)
   }
 
   /**
@@ -73,7 +82,7 @@ export class Conversation {
   ): Promise<Result> {
     const before = this.#turn.deeds[name]
     if (before && 'result' in before) return before.result as Result
-    const found = before ? await find() : undefined
+    const found = before && !this.#begun.has(name) ? await find() : undefined
     if (!before) await this.#begin(name)
     try {
       const result = found ?? (await run())
@@ -118,11 +127,17 @@ export class Conversation {
       (newest) => {
         const turn = turnsOf(newest).find(({ job }) => job === this.#job) ?? { job: this.#job, deeds: {} }
         const others = turnsOf(newest).filter(({ job }) => job !== this.#job)
-        return { messages, toolRuns, data: { ...newest.data, turns: [...others, change(turn)].slice(-mostTurns) } }
+        return { messages, toolRuns, data: { turns: trimmed([...others, change(turn)]) } }
       },
       user,
     )
   }
+}
+
+function trimmed(turns: readonly Turn[]): readonly Turn[] {
+  const kept = turns.slice(-mostTurns)
+  while (kept.length > 1 && Buffer.byteLength(JSON.stringify(kept)) > mostTurnBytes) kept.shift()
+  return kept
 }
 
 function turnsOf(session: Session | undefined): readonly Turn[] {

@@ -17,13 +17,19 @@ export function hear(event: Readonly<Record<string, unknown>>): Question | undef
   const isDirect = type === 'message' && event.channel_type === 'im'
   if (type !== 'app_mention' && !isDirect) return undefined
   if (event.bot_id !== undefined || event.subtype !== undefined) return undefined
-  if (typeof channel !== 'string' || typeof ts !== 'string') return undefined
+  const first = thread ?? ts
+  // They become parts of keys and topics: what is not as Slack makes them is nobody's question.
+  if (!isMatch(channel, /^\w{1,64}$/) || !isMatch(first, /^\d{1,20}\.\d{1,20}$/)) return undefined
   return {
     channel,
-    thread: typeof thread === 'string' ? thread : ts,
+    thread: first,
     user: typeof user === 'string' ? user : undefined,
     text: plain(typeof text === 'string' ? text : ''),
   }
+}
+
+function isMatch(value: unknown, pattern: RegExp): value is string {
+  return typeof value === 'string' && pattern.test(value)
 }
 
 /**

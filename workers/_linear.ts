@@ -7,8 +7,9 @@ import type { Ask, Read, Write } from './_tools.ts'
 export const linear: Provider = {
   name: 'linear',
   title: 'Linear',
-  access: ({ LINEAR_API_URL, LINEAR_API_KEY }) =>
-    LINEAR_API_KEY === undefined ? undefined : { url: LINEAR_API_URL, headers: { Authorization: LINEAR_API_KEY } },
+  secret: 'LINEAR_API_KEY',
+  url: ({ LINEAR_API_URL }) => LINEAR_API_URL,
+  headers: (token) => ({ Authorization: token }),
   // GraphQL answers 200 or 400 with what went wrong in the body.
   refusal: (body) => {
     const failed = errors.safeParse(body).data?.errors[0]

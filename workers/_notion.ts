@@ -9,10 +9,9 @@ const version = '2022-06-28'
 export const notion: Provider = {
   name: 'notion',
   title: 'Notion',
-  access: ({ NOTION_API_URL, NOTION_TOKEN }) =>
-    NOTION_TOKEN === undefined
-      ? undefined
-      : { url: NOTION_API_URL, headers: { Authorization: `Bearer ${NOTION_TOKEN}`, 'Notion-Version': version } },
+  secret: 'NOTION_TOKEN',
+  url: ({ NOTION_API_URL }) => NOTION_API_URL,
+  headers: (token) => ({ Authorization: `Bearer ${token}`, 'Notion-Version': version }),
   refusal: (body) => {
     const { object, code } = (body ?? {}) as { object?: unknown; code?: unknown }
     return object === 'error' ? String(code) : undefined

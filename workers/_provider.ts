@@ -11,12 +11,13 @@ export type Provider = {
   readonly name: 'notion' | 'slack' | 'linear'
   /** As people know it. */
   readonly title: string
-  /** Where it is and how it knows us; undefined when nobody gave a token. */
-  readonly access: (settings: AssistantSettings) => Access | undefined
+  /** What its token is called: among the organization's secrets, or else among the settings. */
+  readonly secret: 'NOTION_TOKEN' | 'SLACK_BOT_TOKEN' | 'LINEAR_API_KEY'
+  readonly url: (settings: AssistantSettings) => string
+  readonly headers: (token: string) => Readonly<Record<string, string>>
   /** What its body says, whatever the status: its word for a refusal, 'rate-limited', 'fault', or undefined for an answer. */
   readonly refusal: (body: unknown) => string | undefined
 }
-export type Access = { readonly url: string; readonly headers: Readonly<Record<string, string>> }
 
 export type Request = {
   readonly path: string
@@ -25,7 +26,7 @@ export type Request = {
 }
 
 /** What is needed to ask: the part of a handler's context that is used here. */
-export type Asking = Pick<Context<AssistantSettings>, 'cache' | 'breakers' | 'signal' | 'settings'>
+export type Asking = Pick<Context<AssistantSettings>, 'cache' | 'breakers' | 'secrets' | 'signal' | 'settings'>
 
 /** It wants to be asked again later, and says when. */
 export class ToolBusy extends RateLimited {
@@ -75,17 +76,25 @@ export function isSurelyUndone(error: unknown): boolean {
 
 type Answer = { readonly status: number; readonly retryAfter: string | null; readonly body: unknown }
 
+/** The organization's own, or everybody's. */
+export async function tokenFor(
+  { secret }: Provider,
+  { secrets, settings }: Pick<Asking, 'secrets' | 'settings'>,
+): Promise<string | undefined> {
+  return (await secrets.get(secret)) ?? settings[secret]
+}
+
 /** The body of the answer. */
 export async function ask(provider: Provider, request: Request, asking: Asking): Promise<unknown> {
-  const access = provider.access(asking.settings)
-  if (!access) throw new ToolRefused(provider, notConnected)
+  const token = await tokenFor(provider, asking)
+  if (token === undefined) throw new ToolRefused(provider, notConnected)
   const holds = asking.cache.namespace('hold')
   const until = await holds.get<number>(provider.name)
   if (until !== undefined && until > Date.now()) throw new ToolBusy(provider, (until - Date.now()) / 1_000)
 
   // A fault is thrown inside the breaker, which counts it; a refusal is an answer, and says that the provider is well.
   const answer = await asking.breakers
-    .run(provider.name, ({ signal }) => send(provider, request, { access, asking, signal }))
+    .run(provider.name, ({ signal }) => send(provider, request, { token, asking, signal }))
     .catch((error: unknown) => {
       throw codeOf(error) === 'breaker-open' ? new ToolFault(provider, 'open', 'rests after many faults') : error
     })
@@ -104,13 +113,13 @@ export async function ask(provider: Provider, request: Request, asking: Asking):
 async function send(
   provider: Provider,
   { path, method = 'POST', body }: Request,
-  { access, asking, signal }: { access: Access; asking: Asking; signal: AbortSignal },
+  { token, asking, signal }: { token: string; asking: Asking; signal: AbortSignal },
 ): Promise<Answer> {
   const timeout = AbortSignal.timeout(toolTimeoutMs(asking.settings))
   try {
-    const response = await fetch(access.url.replace(/\/$/, '') + path, {
+    const response = await fetch(provider.url(asking.settings).replace(/\/$/, '') + path, {
       method,
-      headers: { ...access.headers, ...(body ? { 'Content-Type': 'application/json; charset=utf-8' } : {}) },
+      headers: { ...provider.headers(token), ...(body ? { 'Content-Type': 'application/json; charset=utf-8' } : {}) },
       signal: AbortSignal.any([asking.signal, signal, timeout]),
       ...(body ? { body: JSON.stringify(body) } : {}),
     })

@@ -7,10 +7,9 @@ import type { Read, Write } from './_tools.ts'
 export const slack: Provider = {
   name: 'slack',
   title: 'Slack',
-  access: ({ SLACK_API_URL, SLACK_BOT_TOKEN }) =>
-    SLACK_BOT_TOKEN === undefined
-      ? undefined
-      : { url: SLACK_API_URL, headers: { Authorization: `Bearer ${SLACK_BOT_TOKEN}` } },
+  secret: 'SLACK_BOT_TOKEN',
+  url: ({ SLACK_API_URL }) => SLACK_API_URL,
+  headers: (token) => ({ Authorization: `Bearer ${token}` }),
   refusal: (body) => {
     const { ok, error = 'unknown_error' } = answer.safeParse(body).data ?? { ok: true }
     if (ok) return undefined

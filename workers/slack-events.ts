@@ -3,15 +3,17 @@ import { defineWorker } from '../src/index.ts'
 import { answer, reply, tell } from './_assistant.ts'
 import { Conversation } from './_conversation.ts'
 import { hear } from './_hear.ts'
+import { tokenFor } from './_provider.ts'
 import { byRules } from './_route.ts'
 import { assistantSettings } from './_settings.ts'
+import { postMessage, slack } from './_workspace.ts'
 
 /** The assistant: answers mentions, and direct messages, in their thread. Everything else is acknowledged and noted. */
 export default defineWorker(
   slackEvents,
   async (job, context) => {
     const { payload, name } = job
-    const { log, sessions, settings } = context
+    const { log, sessions } = context
     const question = hear(payload.event ?? {})
     if (!question) {
       log.debug({ type: name }, 'nothing to answer')
@@ -20,14 +22,15 @@ export default defineWorker(
     const { channel, thread, user } = question
     const conversation = await Conversation.open(sessions, { id: `slack:${channel}:${thread}`, job: job.id, user })
     const given = { question, job, conversation, context }
+    const maySpeak = (await tokenFor(slack, context)) !== undefined
 
     let text = conversation.answer // what an earlier attempt has found
     if (text === undefined) {
       await tell(given, { step: 'heard' })
       text = await answer(given, byRules) // another router goes here
-      await conversation.answered(question.text, text)
+      await conversation.answered(question.text, text, maySpeak ? postMessage.name : undefined)
     }
-    if (!settings.SLACK_BOT_TOKEN) {
+    if (!maySpeak) {
       log.info({ channel, thread_ts: thread, text }, 'would say this in Slack; set SLACK_BOT_TOKEN to have it said')
       return { answered: false, wouldSay: text }
     }

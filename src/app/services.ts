@@ -23,5 +23,6 @@ export async function startServices(): Promise<ServicesOf> {
     limits: missing('limits'),
     publish: missing('publish'),
     breakers: missing('breakers'),
+    secrets: missing('secrets'),
   })
 }

@@ -28,16 +28,18 @@ export type FakeServices = {
 export type FakeServicesOptions = {
   /** Milliseconds. What expires, opens and is let through again does so by this clock. Default: the real one. */
   now?: () => number
+  /** Tenant → name → secret, as ORGANIZATIONS would lead to. Default: none. */
+  secrets?: Readonly<Record<string, Readonly<Record<string, string>>>>
   /** Instead of ours, for every tenant. */
   replace?: Partial<Services>
 }
 
 /**
- * Cache, sessions, limits, publish and breakers as handlers find them, in this process's memory. They keep what the types promise a
+ * Cache, sessions, limits, publish, breakers and secrets as handlers find them, in this process's memory. They keep what the types promise a
  * single process: tenants never meet, times run by `now`, what is stored goes through JSON. What takes several processes or a store that
  * goes away is not played: that takes a running App.
  */
-export function fakeServices({ now = Date.now, replace = {} }: FakeServicesOptions = {}): FakeServices {
+export function fakeServices({ now = Date.now, secrets = {}, replace = {} }: FakeServicesOptions = {}): FakeServices {
   const published: Published[] = []
   const taken: FakeTake[] = []
   const calls: FakeCall[] = []
@@ -53,6 +55,7 @@ export function fakeServices({ now = Date.now, replace = {} }: FakeServicesOptio
       publish: async (topic, data) => {
         published.push({ tenant, topic, data: copy(data), at: now() })
       },
+      secrets: { get: async (name) => (tenant === undefined ? undefined : secrets[tenant]?.[name]) },
       breakers: { run: (name, call) => breakers(tenant, name, call) },
       ...replace,
     }),

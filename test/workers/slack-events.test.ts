@@ -70,11 +70,24 @@ describe('what it answers', () => {
     expect(outside.calls).toEqual([])
   })
 
+  it('speaks for an organization with its own tokens, and for others with those of the settings', async () => {
+    const secrets = { T1: { NOTION_TOKEN: 'notion-of-T1', SLACK_BOT_TOKEN: 'xoxb-of-T1' } }
+    services = fakeServices({ secrets })
+    await say('create task Buy milk')
+    await say('create task Buy bread', { tenant: 'T2' })
+    expect(outside.tasks('notion-of-T1')).toContain('Buy milk')
+    expect(outside.tasks()).toContain('Buy bread')
+    expect(outside.callsOf('slack').map(({ token }) => token)).toEqual(['xoxb-of-T1', 'xoxb-test'])
+  })
+
   it('leaves bots, edits and everything else alone', async () => {
     for (const event of [
       { type: 'app_mention', bot_id: 'B1', channel: 'C1', ts: '1.1', text: 'help' },
       { type: 'message', channel_type: 'channel', channel: 'C1', ts: '1.1', text: 'help' },
       { type: 'reaction_added' },
+      { type: 'app_mention', channel: 'C1.>', ts: '1.1', text: 'help' },
+      { type: 'app_mention', channel: 'C1', ts: '1.1', thread_ts: '1.1 *', text: 'help' },
+      { type: 'app_mention', channel: { C1: 1 }, ts: 1, text: 'help' },
     ])
       expect((await runWorker(slackEvents, { type: 'event_callback', event }, { env: outside.env })).result).toEqual({
         answered: false,
@@ -110,6 +123,14 @@ describe('the conversation', () => {
     expect(lastSaid()).toBe('<@U1> You have asked nothing in this thread yet.')
     await say('recap', { tenant: 'T2' })
     expect(lastSaid()).toBe('<@U1> You have asked nothing in this thread yet.')
+  })
+
+  it('stays small, whatever is answered in it', async () => {
+    for (let n = 0; n < 60; n++) await say(`${n} ${'€'.repeat(500)}`)
+    const data = JSON.stringify(services.sessions[0]?.data)
+    expect(Buffer.byteLength(data)).toBeLessThan(33 * 1_024)
+    expect((services.sessions[0]?.data.turns as unknown[]).length).toBeGreaterThan(5)
+    expect(outside.posted).toHaveLength(60)
   })
 
   it('publishes each step under the thread', async () => {
