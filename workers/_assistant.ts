@@ -62,7 +62,8 @@ export async function answer(given: Given, route: Route): Promise<string> {
 /** Says it in the thread, once. Undefined when it is said, otherwise what is to become of the job. */
 export async function reply(given: Given, text: string): Promise<Outcome | undefined> {
   const { question, job, conversation } = given
-  const message = { channel: question.channel, thread: question.thread, text, job: job.id }
+  const { channel, thread, ts } = question
+  const message = { channel, thread, after: ts, text, job: job.id }
   const tools = toolsOf(given)
   let mayNotLook: string | undefined
   const look = async () => {

@@ -3,6 +3,8 @@ export type Question = {
   readonly channel: string
   /** The thread's first message; of a question that begins one, the question itself. */
   readonly thread: string
+  /** The question itself. */
+  readonly ts: string
   readonly user: string | undefined
   /** As it was typed, without the mention of the assistant. */
   readonly text: string
@@ -18,11 +20,13 @@ export function hear(event: Readonly<Record<string, unknown>>): Question | undef
   if (type !== 'app_mention' && !isDirect) return undefined
   if (event.bot_id !== undefined || event.subtype !== undefined) return undefined
   const first = thread ?? ts
+  const time = /^\d{1,20}\.\d{1,20}$/
   // They become parts of keys and topics: what is not as Slack makes them is nobody's question.
-  if (!isMatch(channel, /^\w{1,64}$/) || !isMatch(first, /^\d{1,20}\.\d{1,20}$/)) return undefined
+  if (!isMatch(channel, /^\w{1,64}$/) || !isMatch(first, time) || !isMatch(ts, time)) return undefined
   return {
     channel,
     thread: first,
+    ts,
     user: typeof user === 'string' ? user : undefined,
     text: plain(typeof text === 'string' ? text : ''),
   }

@@ -24,7 +24,14 @@ const answer = z.looseObject({ ok: z.boolean(), error: z.string().optional() })
 const eventType = 'millrace_reply'
 
 export type Channel = { readonly id: string; readonly name: string }
-export type Reply = { readonly channel: string; readonly thread: string; readonly text: string; readonly job: string }
+export type Reply = {
+  readonly channel: string
+  readonly thread: string
+  /** The time of the question, by which Slack calls it. */
+  readonly after: string
+  readonly text: string
+  readonly job: string
+}
 
 export const getChannels: Read<object, Channel[]> = {
   name: 'slack__getChannels',
@@ -50,8 +57,14 @@ export const postMessage: Write<Reply, string> = {
     return z.looseObject({ ts: z.string() }).parse(await ask({ path: '/chat.postMessage', body })).ts
   },
   // chat.postMessage promises nothing about a message that is posted twice; so the thread is asked whether it is there.
-  find: async ({ channel, thread, job }, ask) => {
-    const query = new URLSearchParams({ channel, ts: thread, include_all_metadata: 'true', limit: '1000' })
+  find: async ({ channel, thread, after, job }, ask) => {
+    const query = new URLSearchParams({
+      channel,
+      ts: thread,
+      oldest: after,
+      include_all_metadata: 'true',
+      limit: '200',
+    })
     const message = z.looseObject({
       ts: z.string(),
       metadata: z.looseObject({ event_type: z.string(), event_payload: z.looseObject({}) }).optional(),

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
+import { compareAssistant } from './assistant.ts'
 import { compareBare } from './bare.ts'
 import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
@@ -25,6 +26,7 @@ const compare = {
   held: compareHeld,
   start: compareStart,
   codec: compareCodec,
+  assistant: compareAssistant,
 }
 const options = readOrExit()
 let stage: Stage | undefined

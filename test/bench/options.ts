@@ -1,7 +1,18 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-export const comparisonNames = ['edge', 'bare', 'spool', 'worker', 'gate', 'backlog', 'held', 'start', 'codec'] as const
+export const comparisonNames = [
+  'edge',
+  'bare',
+  'spool',
+  'worker',
+  'gate',
+  'backlog',
+  'held',
+  'start',
+  'codec',
+  'assistant',
+] as const
 
 export const usage = `Usage: npm run bench -- [options]
 
@@ -9,7 +20,7 @@ Compares Millrace with the plain alternative, in turns, in one run, at the same 
 
   --only NAMES         some of the comparisons, with commas: ${comparisonNames.join(',')}
   --rounds N           rounds of each comparison, after one that is thrown away; default 5
-  --seconds N          length of each run of edge, bare, spool and start; default 4
+  --seconds N          length of each run of edge, bare, spool, start and assistant; default 4
   --connections N      connections to the edge; default 100
   --events N           jobs in each run of worker, gate, backlog and held; default 20000
   --concurrency N      of the workers; default 50

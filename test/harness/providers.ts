@@ -88,14 +88,14 @@ export async function startProviders(): Promise<Providers> {
       left > 0 && call.path.endsWith(path) && JSON.stringify(call.body).includes(saying)
     if (!behaviour || !fits(behaviour)) return answer(response, 200, act[call.provider](call))
     behaviour.left -= 1
-    const isDone = behaviour.afterwards === true || behaviour.status === undefined
+    const before = behaviour.afterwards ? act[call.provider](call) : undefined
     if (behaviour.hangs)
       await new Promise<void>((resolve) => {
         waiting.add(resolve)
         response.once('close', resolve)
       })
     if (behaviour.latencyMs) await new Promise((resolve) => setTimeout(resolve, behaviour.latencyMs))
-    const done = isDone ? act[call.provider](call) : undefined
+    const done = behaviour.afterwards || behaviour.status !== undefined ? before : act[call.provider](call)
     if (behaviour.status === 0) return void response.destroy()
     answer(response, behaviour.status ?? 200, behaviour.body ?? done, behaviour.headers)
   }).listen(0, '127.0.0.1')
@@ -161,11 +161,18 @@ function actSlack(posted: (Posted & { metadata?: unknown })[]) {
     if (path === '/chat.postMessage') {
       serial += 1
       const { channel, thread_ts, text, metadata } = body as unknown as Posted & { metadata: unknown }
-      posted.push({ channel, thread_ts, text, metadata, ts: `1700000000.${String(serial).padStart(6, '0')}` })
+      posted.push({
+        channel,
+        thread_ts,
+        text,
+        metadata,
+        ts: `${Math.ceil(Date.now() / 1_000)}.${String(900_000 + serial)}`,
+      })
       return { ok: true, channel, ts: posted.at(-1)?.ts }
     }
     if (path === '/conversations.replies') {
-      const here = (one: Posted) => one.channel === query.get('channel') && one.thread_ts === query.get('ts')
+      const here = ({ channel, thread_ts, ts }: Posted) =>
+        channel === query.get('channel') && thread_ts === query.get('ts') && Number(ts) > Number(query.get('oldest'))
       return { ok: true, messages: [{ ts: query.get('ts'), text: 'the question' }, ...posted.filter(here)] }
     }
     if (path === '/conversations.list')
