@@ -44,7 +44,8 @@ export async function startRig(env: Record<string, string> = {}, args: string[] 
     return started
   }
   const clear = async () => {
-    for (const one of running) await one.kill('SIGKILL')
+    // By SIGTERM, so that what they have started ends with them.
+    await Promise.all(running.map((one) => one.kill('SIGTERM')))
     await Promise.all([outside.stop(), queue.stop(), cache.stop()])
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
   }
