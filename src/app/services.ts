@@ -1,4 +1,5 @@
 import type { Services } from '../define/services.ts'
+import type { Limiter } from '../limits/limiter.ts'
 
 /** What handlers use beside the queue: for each tenant its own. */
 export type ServicesOf = (tenant: string | undefined) => Services
@@ -16,11 +17,11 @@ function missing(name: string): never {
 }
 
 /** Opens what the services need, in the order in which they need each other. */
-export async function startServices(): Promise<ServicesOf> {
-  return () => ({
+export async function startServices({ limiter }: { limiter: Limiter }): Promise<ServicesOf> {
+  return (tenant) => ({
     cache: missing('cache'),
     sessions: missing('sessions'),
-    limits: missing('limits'),
+    limits: limiter.of(tenant),
     publish: missing('publish'),
     breakers: missing('breakers'),
     secrets: missing('secrets'),

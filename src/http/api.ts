@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import express, { type Request, Router } from 'express'
+import express, { type Request, type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { type Duration, parseDuration } from '../define/duration.ts'
 import type { AnyQueue } from '../define/queue.ts'
@@ -52,6 +52,7 @@ export function apiRoutes({
   waits,
   gatekeeper,
   bodyLimit,
+  limit,
   inbox,
 }: {
   queues: readonly AnyQueue[]
@@ -61,6 +62,8 @@ export function apiRoutes({
   waits: Waits
   gatekeeper: Gatekeeper
   bodyLimit: number
+  /** Counts each request against its key's rate. */
+  limit: RequestHandler
   /** Routes of the inbox; undefined when it is off. */
   inbox: Router | undefined
 }): Router {
@@ -71,6 +74,7 @@ export function apiRoutes({
     next()
   })
   router.use(gatekeeper.atLeast('viewer'))
+  router.use(limit)
 
   router.get('/queues', async (request, response) => {
     const caller = gatekeeper.require(request)

@@ -11,13 +11,15 @@ import { Breaker } from './breaker.ts'
 import { bullKeep, keepAll } from './bull.ts'
 import { prepareScripts } from './bull-scripts.ts'
 import { type Call, callHandler, endedByAbort, endedByThrow } from './call.ts'
-import { type Consumer, openConsumer } from './consumer.ts'
+import { type Consumer, lockMs, openConsumer } from './consumer.ts'
 import { Consumers } from './consumers.ts'
 import type { ContextOptions } from './context.ts'
 import { dropped, endedBy, errorOf, failedOf, isDecision, storable } from './ended.ts'
 import { InHand } from './in-hand.ts'
+import { insistOnEnds, isRefusal } from './insist.ts'
 import { Intake } from './intake.ts'
 import type { Isolate } from './isolate.ts'
+import { keepLines } from './job-log.ts'
 import { untilPointless } from './patience.ts'
 import { expiry, newerVersion } from './payload.ts'
 import { namePoison } from './poison.ts'
@@ -72,13 +74,14 @@ export class Runner {
 
   constructor(options: RunnerOptions) {
     this.#options = options
-    const { settings, enqueue, worker, metrics, isolate, services } = options
+    const { worker, metrics } = options
     this.queue = worker.queue.name
     this.name = `worker ${this.queue}`
     this.#log = options.log.child({ queue: this.queue })
     this.#inHand = new InHand(this.#log)
     this.#report = new Report(this.queue, this.#log, metrics)
-    this.#contextOptions = { queue: worker.queue, log: this.#log, enqueue, settings, isolate, services }
+    const keeping = keepLines(options.redis, `${options.prefix}:${this.queue}`)
+    this.#contextOptions = { ...options, queue: worker.queue, log: this.#log, keepLines: keeping }
     this.#attempts = mostAttempts(worker.queue.retry)
     this.#tidying = new Tidying(bullKeep(worker.queue.keep.completed))
   }
@@ -98,6 +101,8 @@ export class Runner {
       process: (job, token) => this.#process(job, token),
       backoff: (job) => this.#backoff(job),
     })
+    // First, so that a note stays with the end that is offered again.
+    insistOnEnds(bull, { redis: this.#options.redis, lockMs, onRefused: (error) => this.#onError(error) })
     this.#notes = new Notes(bull, this.#options.redis)
     bull.on('error', (error) => this.#onError(error))
     bull.on('lockRenewalFailed', (ids) => this.#inHand.locksLost(ids))
@@ -206,6 +211,7 @@ export class Runner {
         ended = endedByThrow(error, attempt, call)
       }
       call.context?.chain?.close()
+      call.context?.flushLog()
       this.#breaker?.ended(admission, failedOf(ended))
     }
     this.#inHand.delete(id)
@@ -283,8 +289,7 @@ export class Runner {
   }
 
   #onError(error: Error): void {
-    if (/\b(OOM|MISCONF|NOREPLICAS|READONLY|NOPERM)\b/.test(error.message))
-      return void this.#intake?.restAfter(error, this.#log)
+    if (isRefusal(error)) return void this.#intake?.restAfter(error, this.#log)
     this.#log.error({ err: error }, 'worker error')
   }
 }

@@ -98,6 +98,11 @@ export function createMetrics() {
       labelNames: ['name'] as const,
       registers,
     }),
+    limitsFallback: new Gauge({
+      name: 'millrace_limits_fallback',
+      help: '1 while this process counts limits for itself, because the cache store is away or slow',
+      registers,
+    }),
     storeMemoryRatio: new Gauge({
       name: 'millrace_store_memory_ratio',
       help: 'used_memory / maxmemory; 0 without a limit',

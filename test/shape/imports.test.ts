@@ -13,7 +13,7 @@ const shelves = [
   ['main', 'cli', 'testing'],
   ['app', 'tools'],
   ['http', 'ops'],
-  ['jobs', 'ingest', 'cache'],
+  ['jobs', 'ingest', 'cache', 'limits'],
   ['redis', 'observe', 'load'],
   ['policy', 'config'],
   ['define'],
