@@ -1,7 +1,7 @@
 import type { Worker as BullWorker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../errors.ts'
-import { scriptCall } from './script-call.ts'
+import { scriptCall } from '../redis/script-call.ts'
 
 /** Between two tries, ms. */
 const againMs = 500
