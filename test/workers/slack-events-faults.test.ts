@@ -94,11 +94,11 @@ describe('out of order', () => {
   it('waits for nobody longer than TOOL_TIMEOUT', async () => {
     outside.behave('notion', { hangs: true })
     const began = performance.now()
-    const env = { TOOL_TIMEOUT: '80ms' }
+    const env = { TOOL_TIMEOUT: '1s' }
     const ran = await say('my tasks', { env })
-    expect(ran).toMatchObject({ outcome: 'failed', error: { message: 'notion: no answer within 80ms' } })
-    expect(performance.now() - began).toBeGreaterThan(79)
-    expect(outside.callsOf('notion')).toHaveLength(1)
+    expect(ran).toMatchObject({ outcome: 'failed', error: { message: 'notion: no answer within 1s' } })
+    expect(performance.now() - began).toBeGreaterThan(999)
+    expect(services.calls).toMatchObject([{ name: 'notion', outcome: 'failed' }])
     await say('my tasks', { env, attempt: 3 })
     expect(said()).toEqual([down])
   })
