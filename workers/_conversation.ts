@@ -1,7 +1,15 @@
+import { randomUUID } from 'node:crypto'
 import type { Message, Session, SessionChange, Sessions, ToolRun } from '../src/index.ts'
 
-/** What an attempt has done, or at least begun, that must not be done twice. */
-type Deed = { readonly begunAt: number; readonly result?: unknown }
+/** Something that must not be done twice. Without a result nobody has noted yet that it is done. */
+type Deed = {
+  /** The attempt that began it. */
+  readonly by: string
+  readonly at: number
+  /** That attempt has ended, and does not know whether it is done. */
+  readonly isOver?: boolean
+  readonly result?: unknown
+}
 /** What has become of one job in this conversation: what a repeated attempt goes on from. */
 type Turn = {
   readonly job: string
@@ -9,21 +17,23 @@ type Turn = {
   readonly answer?: string
   readonly deeds: Readonly<Record<string, Deed>>
 }
+type Change = { readonly turn: Turn; readonly messages?: SessionChange['messages'] }
 
 /** So many jobs back a repeated attempt is still known. Attempts at one job are minutes apart, and not twenty questions. */
 const mostTurns = 20
 /** Half of what a session's data may have: a turn holds an answer, and what tools have made. */
 const mostTurnBytes = 32 * 1_024
+/** An attempt that was taken for dead may be at it still, for as long as one answer of a provider is waited for. */
+const maybeAliveMs = 10_000
 
-/** The session of a thread, as one job uses it. */
+/** The session of a thread, as one attempt at one job uses it. */
 export class Conversation {
   readonly #sessions: Sessions
   readonly #id: string
   readonly #job: string
   readonly #user: string | undefined
+  readonly #attempt = randomUUID()
   #session: Session | undefined
-  /** What this attempt itself has begun. */
-  readonly #begun = new Set<string>()
   /** Not written yet. */
   #toolRuns: Omit<ToolRun, 'at'>[] = []
 
@@ -58,16 +68,19 @@ export class Conversation {
 
   /**
    * Notes question and answer together, so that two questions at once do not get mixed up; with it that `next` is begun, which saves
-   * `once` a write.
+   * `once` a write. Gives the answer that holds: that of an earlier attempt, if there is one after all.
    */
-  async answered(question: string, answer: string, next?: string): Promise<void> {
-    const messages = [
-      { role: 'user', text: question },
-      { role: 'assistant', text: answer },
-    ] as const
-    const deeds = next === undefined ? {} : { [next]: { begunAt: Date.now() } }
-    await this.#update((turn) => ({ ...turn, answer, deeds: { ...turn.deeds, ...deeds } }), messages)
-    if (next !== undefined) this.#begun.add(next)
+  async answered(question: string, answer: string, next?: string): Promise<string> {
+    await this.#update((turn) => {
+      const deeds = next === undefined ? {} : { [next]: this.#begun() }
+      if (turn.answer !== undefined) return { turn }
+      const messages = [
+        { role: 'user', text: question },
+        { role: 'assistant', text: answer },
+      ] as const
+      return { turn: { ...turn, answer, deeds: { ...deeds, ...turn.deeds } }, messages }
+    })
+    return this.#turn.answer ?? answer
   }
 
   /**
@@ -80,54 +93,59 @@ export class Conversation {
     find: () => Promise<Result | undefined>,
     surelyUndone: (error: unknown) => boolean,
   ): Promise<Result> {
-    const before = this.#turn.deeds[name]
-    if (before && 'result' in before) return before.result as Result
-    const found = before && !this.#begun.has(name) ? await find() : undefined
-    if (!before) await this.#begin(name)
+    if (!this.#turn.deeds[name]) await this.#note(name, (before) => before ?? this.#begun())
+    const deed = this.#turn.deeds[name] ?? this.#begun()
+    if ('result' in deed) return deed.result as Result
+    const isOurs = deed.by === this.#attempt
+    if (!isOurs && !deed.isOver && Date.now() < deed.at + maybeAliveMs)
+      throw new Error(`another attempt at this job may be at ${name} still`)
+    const found = isOurs ? undefined : await find()
     try {
       const result = found ?? (await run())
-      await this.#noteDeed(name, { begunAt: Date.now(), result })
+      await this.#note(name, () => ({ ...this.#begun(), result }))
       return result
     } catch (error) {
-      if (surelyUndone(error)) await this.#noteDeed(name, undefined)
+      await this.#note(name, () => (surelyUndone(error) ? undefined : { ...this.#begun(), isOver: true }))
       throw error
     }
   }
 
   /** Writes what has not been written with something else. */
   async flush(): Promise<void> {
-    if (this.#toolRuns.length > 0) await this.#update((turn) => turn)
+    if (this.#toolRuns.length > 0) await this.#update((turn) => ({ turn }))
   }
 
   get #turn(): Turn {
-    return turnsOf(this.#session).find(({ job }) => job === this.#job) ?? { job: this.#job, deeds: {} }
+    return this.#turnIn(this.#session)
   }
 
-  #begin(name: string): Promise<void> {
+  #turnIn(session: Session | undefined): Turn {
+    return turnsOf(session).find(({ job }) => job === this.#job) ?? { job: this.#job, deeds: {} }
+  }
+
+  #begun(): Deed {
+    return { by: this.#attempt, at: Date.now() }
+  }
+
+  #note(name: string, change: (before: Deed | undefined) => Deed | undefined): Promise<void> {
     return this.#update((turn) => {
-      // Taken for dead, and alive: whoever was first goes on.
-      if (turn.deeds[name]) throw new Error(`another attempt at this job has begun ${name}`)
-      return { ...turn, deeds: { ...turn.deeds, [name]: { begunAt: Date.now() } } }
+      const { [name]: before, ...others } = turn.deeds
+      const deed = change(before)
+      return { turn: { ...turn, deeds: deed ? { ...others, [name]: deed } : others } }
     })
   }
 
-  #noteDeed(name: string, deed: Deed | undefined): Promise<void> {
-    return this.#update((turn) => {
-      const { [name]: _before, ...others } = turn.deeds
-      return { ...turn, deeds: deed ? { ...others, [name]: deed } : others }
-    })
-  }
-
-  async #update(change: (turn: Turn) => Turn, messages: SessionChange['messages'] = []): Promise<void> {
+  /** `change` sees the newest state, which may be newer than what was read. */
+  async #update(change: (turn: Turn) => Change): Promise<void> {
     const toolRuns = this.#toolRuns
     this.#toolRuns = []
     const user = this.#user === undefined ? {} : { user: this.#user }
     this.#session = await this.#sessions.update(
       this.#id,
       (newest) => {
-        const turn = turnsOf(newest).find(({ job }) => job === this.#job) ?? { job: this.#job, deeds: {} }
+        const { turn, messages = [] } = change(this.#turnIn(newest))
         const others = turnsOf(newest).filter(({ job }) => job !== this.#job)
-        return { messages, toolRuns, data: { turns: trimmed([...others, change(turn)]) } }
+        return { messages, toolRuns, data: { turns: trimmed([...others, turn]) } }
       },
       user,
     )

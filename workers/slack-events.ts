@@ -28,7 +28,7 @@ export default defineWorker(
     if (text === undefined) {
       await tell(given, { step: 'heard' })
       text = await answer(given, byRules) // another router goes here
-      await conversation.answered(question.text, text, maySpeak ? postMessage.name : undefined)
+      text = await conversation.answered(question.text, text, maySpeak ? postMessage.name : undefined)
     }
     if (!maySpeak) {
       log.info({ channel, thread_ts: thread, text }, 'would say this in Slack; set SLACK_BOT_TOKEN to have it said')
