@@ -18,6 +18,7 @@ import { compareStart } from './start.ts'
 import { compareWorker } from './worker.ts'
 
 const compare = {
+  assistant: compareAssistant,
   edge: compareEdge,
   bare: compareBare,
   spool: compareSpool,
@@ -28,7 +29,6 @@ const compare = {
   start: compareStart,
   codec: compareCodec,
   limits: compareLimits,
-  assistant: compareAssistant,
 }
 const options = readOrExit()
 let stage: Stage | undefined

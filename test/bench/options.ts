@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 export const comparisonNames = [
+  'assistant',
   'edge',
   'bare',
   'spool',
@@ -12,7 +13,6 @@ export const comparisonNames = [
   'start',
   'codec',
   'limits',
-  'assistant',
 ] as const
 
 export const usage = `Usage: npm run bench -- [options]
