@@ -1,7 +1,8 @@
+import { logConnection } from './app/connections.ts'
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
 import { createLife, group } from './app/life.ts'
-import { startServices } from './app/services.ts'
+import { type StartedServices, startServices } from './app/services.ts'
 import { createRunners, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
@@ -13,7 +14,7 @@ import { healthRoutes } from './http/health.ts'
 import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { apiLimit, signInLimit } from './http/limit.ts'
 import { HttpServer } from './http/server.ts'
-import { createSessions } from './http/sessions.ts'
+import { createSessions, sessionTimeoutMs } from './http/sessions.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { Cancellations } from './jobs/cancel.ts'
 import { Gate } from './jobs/gate.ts'
@@ -35,6 +36,7 @@ import { apiKeysOf, type Generated, rememberUrl, sourcesOf } from './ops/first-s
 import { readiness } from './ops/readiness.ts'
 import { checkStore, connect, disconnect, durabilityOf, untilReady } from './redis/store.ts'
 import { Stores } from './redis/stores.ts'
+import { Organizations } from './tenants/organizations.ts'
 
 /*
  * The map: every service, in the order in which it starts. They stop in reverse, under one deadline. This is the only
@@ -51,6 +53,8 @@ export type AppOptions = {
   readonly keeperFile?: string
   /** The compiled entry of isolated workers' processes, where it is not beside the running code. */
   readonly isolateEntry?: string | undefined
+  /** The compiled process of the embedded database, where it is not beside the running code. */
+  readonly databaseEntry?: string | undefined
   readonly now?: () => number
   /** Longest wait for the store that counts limits, where the usual one is too short for a machine that is busy with tests. */
   readonly limitPatienceMs?: number | undefined
@@ -149,9 +153,17 @@ export async function startApp(options: AppOptions): Promise<App> {
       }),
     )
     if (has('scheduler') || has('worker')) await run(new Scheduler({ queues, bull, log, mayChange: has('scheduler') }))
+    const organizations = await run(new Organizations({ config, log }))
+    let services: StartedServices | undefined
     const runners: Runner[] = []
     if (has('worker')) {
       const consumer = await open(stores.address('queue'), 'consumer')
+      services = await startServices(run, {
+        ...options,
+        cacheStore: stores.address('cache'),
+        organizations,
+        limiter,
+      })
       runners.push(
         ...(await createRunners(run, {
           ...options,
@@ -161,7 +173,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           metrics,
           enqueue: producer.enqueueFromWorker,
           gate,
-          services: await startServices({ limiter }),
+          services: services.of,
         })),
       )
       const byQueue = new Map(runners.map((runner) => [runner.queue, runner]))
@@ -183,7 +195,8 @@ export async function startApp(options: AppOptions): Promise<App> {
         durability: config.durability,
         runners,
         spool: edge?.spool.stats(),
-        sources: edge?.sources.trouble,
+        files: { sources: edge?.sources.trouble, organizations: organizations.trouble },
+        services: services?.checks() ?? [],
         stopping: isStopping(),
       })
     const gauges = createGauges(bull, metrics)
@@ -203,6 +216,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         queues,
         enqueueEvent: producer.enqueueEvent,
         revive: producer.revive,
+        tenants: organizations,
         take: limiter.take,
         metrics,
         log,
@@ -221,6 +235,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             waits,
             gatekeeper,
             bodyLimit: config.bodyLimit,
+            organizations,
             limit: apiLimit(gatekeeper, limiter.take, config.apiRate),
             inbox: inbox.isOn
               ? inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper })
@@ -234,7 +249,11 @@ export async function startApp(options: AppOptions): Promise<App> {
             countSignIn: signInLimit(limiter),
             inbox: inbox.isOn ? inboxPages({ redis: reader, key: inbox.key, bull }) : undefined,
           }),
-          sessions: createSessions(cache, config.keyPrefix, keys.value),
+          sessions: createSessions(
+            await open(stores.address('cache'), 'producer', sessionTimeoutMs),
+            config.keyPrefix,
+            keys.value,
+          ),
           log,
         }),
       })
@@ -249,15 +268,5 @@ export async function startApp(options: AppOptions): Promise<App> {
   } catch (error) {
     await stop(Date.now() + 5_000)
     throw error
-  }
-}
-
-/** One line when a connection is lost, not one for each attempt to get it back. */
-function logConnection(log: Logger, purpose: string): (error: Error) => void {
-  let last = 0
-  return (error) => {
-    if (Date.now() - last < 5_000) return
-    last = Date.now()
-    log.warn({ err: error, connection: purpose }, 'store connection; reconnecting')
   }
 }

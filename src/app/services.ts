@@ -1,5 +1,10 @@
 import type { Services } from '../define/services.ts'
 import type { Limiter } from '../limits/limiter.ts'
+import type { Check } from '../observe/check.ts'
+import type { Organizations } from '../tenants/organizations.ts'
+import { secretsOf } from '../tenants/secrets.ts'
+import type { Run } from './life.ts'
+import { type SessionsOptions, startSessions } from './sessions.ts'
 
 /** What handlers use beside the queue: for each tenant its own. */
 export type ServicesOf = (tenant: string | undefined) => Services
@@ -16,14 +21,31 @@ function missing(name: string): never {
   ) as never
 }
 
+export type StartedServices = { readonly of: ServicesOf; readonly checks: () => readonly Check[] }
+
 /** Opens what the services need, in the order in which they need each other. */
-export async function startServices({ limiter }: { limiter: Limiter }): Promise<ServicesOf> {
-  return (tenant) => ({
-    cache: missing('cache'),
-    sessions: missing('sessions'),
-    limits: limiter.of(tenant),
-    publish: missing('publish'),
-    breakers: missing('breakers'),
-    secrets: missing('secrets'),
-  })
+export async function startServices(
+  run: Run,
+  {
+    organizations,
+    limiter,
+    ...options
+  }: SessionsOptions & {
+    readonly organizations: Organizations
+    readonly limiter: Limiter
+  },
+): Promise<StartedServices> {
+  const { env } = options.config
+  const { sessions, check } = await startSessions(run, options)
+  return {
+    of: (tenant) => ({
+      cache: missing('cache'),
+      sessions: sessions.of(tenant),
+      limits: limiter.of(tenant),
+      publish: missing('publish'),
+      breakers: missing('breakers'),
+      secrets: secretsOf(organizations, env, tenant),
+    }),
+    checks: () => [check()],
+  }
 }

@@ -72,7 +72,7 @@ export type Session = {
 export type Sessions = {
   /**
    * Of this tenant only; undefined when there is none. Restored from the database when it is no longer hot. Rarely, when a process died
-   * in the middle of a change, it is up to 10 s old; `update` never is.
+   * in the middle of a change, it is up to 2 s old; what `update` starts from never is.
    */
   get(id: string): Promise<Session | undefined>
   /**

@@ -13,7 +13,7 @@ const shelves = [
   ['main', 'cli', 'testing'],
   ['app', 'tools'],
   ['http', 'ops'],
-  ['jobs', 'ingest', 'cache', 'limits'],
+  ['jobs', 'ingest', 'cache', 'limits', 'sessions', 'tenants'],
   ['redis', 'observe', 'load'],
   ['policy', 'config'],
   ['define'],
