@@ -27,7 +27,7 @@ export function hear(event: Readonly<Record<string, unknown>>): Question | undef
     channel,
     thread: first,
     ts,
-    user: typeof user === 'string' ? user : undefined,
+    user: isMatch(user, /^\w{1,64}$/) ? user : undefined,
     text: plain(typeof text === 'string' ? text : ''),
   }
 }
