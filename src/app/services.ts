@@ -1,4 +1,4 @@
-import type { Services } from '../define/services.ts'
+import type { Publish, Services } from '../define/services.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import type { Check } from '../observe/check.ts'
 import type { Organizations } from '../tenants/organizations.ts'
@@ -29,10 +29,12 @@ export async function startServices(
   {
     organizations,
     limiter,
+    publish,
     ...options
   }: SessionsOptions & {
     readonly organizations: Organizations
     readonly limiter: Limiter
+    readonly publish: (tenant: string | undefined) => Publish
   },
 ): Promise<StartedServices> {
   const { env } = options.config
@@ -42,7 +44,7 @@ export async function startServices(
       cache: missing('cache'),
       sessions: sessions.of(tenant),
       limits: limiter.of(tenant),
-      publish: missing('publish'),
+      publish: publish(tenant),
       breakers: missing('breakers'),
       secrets: secretsOf(organizations, env, tenant),
     }),

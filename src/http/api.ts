@@ -54,6 +54,7 @@ export function apiRoutes({
   waits,
   gatekeeper,
   bodyLimit,
+  live,
   limit,
   inbox,
   organizations,
@@ -65,6 +66,8 @@ export function apiRoutes({
   waits: Waits
   gatekeeper: Gatekeeper
   bodyLimit: number
+  /** Routes of live updates. */
+  live: { readonly stream: Router; readonly publish: Router }
   /** Counts each request against its key's rate. */
   limit: RequestHandler
   /** Routes of the inbox; undefined when it is off. */
@@ -78,6 +81,8 @@ export function apiRoutes({
     next()
   })
   router.use(gatekeeper.atLeast('viewer'))
+  // Bounded by its own number: all who listen with one key come back at once, and a browser does so once only after a 429.
+  router.use(live.stream)
   router.use(limit)
 
   router.get('/queues', async (request, response) => {
@@ -153,6 +158,7 @@ export function apiRoutes({
   router.use(jobActionRoutes({ desk, gatekeeper }))
   router.use(deadRoutes({ desk, gatekeeper }))
   router.use(queueRoutes({ queues, bull, desk, gatekeeper }))
+  router.use(live.publish)
   router.use(organizationRoutes({ organizations, gatekeeper }))
   if (inbox) router.use(inbox)
   router.use(otherMethods(router))

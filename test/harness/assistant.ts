@@ -34,6 +34,8 @@ export async function startRig(env: Record<string, string> = {}, args: string[] 
       CACHE_REDIS_URL: cache.url,
       DATA_DIR: folder,
       KEY_PREFIX: 'assistant',
+      // A store that comes and goes is what is tested here, not how long a process waits for it when it stops.
+      SHUTDOWN_GRACE: '5s',
       SLACK_SIGNING_SECRET: slackSecret,
       API_KEYS: apiKeys,
       ...outside.env,

@@ -13,7 +13,7 @@ const shelves = [
   ['main', 'cli', 'testing'],
   ['app', 'tools'],
   ['http', 'ops'],
-  ['jobs', 'ingest', 'cache', 'limits', 'sessions', 'tenants'],
+  ['jobs', 'ingest', 'cache', 'limits', 'live', 'sessions', 'tenants'],
   ['redis', 'observe', 'load'],
   ['policy', 'config'],
   ['define'],
