@@ -51,6 +51,11 @@ export const errorTable = {
     title: 'No such redrive',
     todo: 'Ask for a new preview: a token that is not used within 10 minutes is forgotten, and it is good only for the key it was given to.',
   },
+  'breaker-open': {
+    status: 503,
+    title: 'Breaker open',
+    todo: 'Wait: what is called has failed again and again, and is tried again within a minute.',
+  },
   'wrong-state': {
     status: 409,
     title: 'The job’s state does not allow it',
@@ -78,6 +83,13 @@ export const errorTable = {
     status: 504,
     title: 'The job has not ended in time',
     todo: 'Wait longer, or look at it later: it goes on all the same.',
+  },
+
+  // — in code: what a handler's cache throws
+  'never-cached': {
+    status: 500,
+    title: 'Not to be cached',
+    todo: 'Ask where the truth is, each time: docs/cache.md lists the namespaces that are refused, and why.',
   },
 
   internal: { status: 500, title: 'Internal error', todo: 'Search the logs for the request id.' },

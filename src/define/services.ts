@@ -22,11 +22,16 @@ export type CacheOptions = {
   readonly sliding?: boolean
 }
 
-/** Never throws for a cache store that is away or slow: then it computes, or gives what this process has. */
+/**
+ * Never throws for a cache store that is away or slow: then it computes, or gives what this process has. Values are as JSON has
+ * them, and frozen, because one is given to many. Some namespaces are refused with `never-cached` (docs/cache.md).
+ */
 export type Cache = {
   /** Keys below `name:`. */
   namespace(name: string): Cache
   get<Value>(key: string): Promise<Value | undefined>
+  /** In the order of the keys; all that are not at hand in one round trip. */
+  getMany<Value>(keys: readonly string[]): Promise<(Value | undefined)[]>
   set(key: string, value: unknown, options?: CacheOptions): Promise<void>
   /** One computation for a key at a time, in all processes together. What `compute` throws is thrown, and not kept. */
   getOrCompute<Value>(
@@ -105,10 +110,15 @@ export type Limits = {
 /** Shown to those who listen at /api/stream with `topic`; resolves when it is stored, or with nothing done when the store is away. */
 export type Publish = (topic: string, data: unknown) => Promise<void>
 
-/** Calls to something outside. Open after 5 failures in a row: then it throws `breaker-open` at once, for 60 s; then it tries, and closes after 2 successes. */
+/**
+ * Calls to something outside. Open after 5 failures in a row: then it throws `breaker-open` at once, for 60 s; then it tries one at
+ * a time, and closes after 2 successes. By name, for all tenants: where each has a server of its own, name it `<service>:<server>`.
+ */
 export type Breakers = {
-  run<Value>(name: string, call: (given: { signal: AbortSignal }) => Promise<Value>): Promise<Value>
+  /** The signal aborts, and the call has failed, after `timeout`. Default: '30s'. `RateLimited` is no failure. */
+  run<Value>(name: string, call: BreakerCall<Value>, options?: { timeout?: Duration }): Promise<Value>
 }
+export type BreakerCall<Value> = (given: { signal: AbortSignal }) => Promise<Value>
 
 export type Services = {
   readonly cache: Cache

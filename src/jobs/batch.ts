@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
 import { MillraceError, messageOf } from '../errors.ts'
+import { scriptCall } from '../redis/script-call.ts'
 import { type AddArguments, addKeys, addScript, callArguments } from './add-script.ts'
 import { fsynced } from './fsynced.ts'
-import { scriptCall } from './script-call.ts'
 
 /**
  * More in one call would keep redis-server from everybody else for too long: 128 adds take about 4 ms there. Measured:

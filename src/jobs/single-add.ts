@@ -8,12 +8,12 @@ import type { EnqueueOptions } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
 import { supersededMark } from '../policy/why.ts'
 import { keys as storeKeys } from '../redis/keys.ts'
+import { scriptCall } from '../redis/script-call.ts'
 import { addKeys, type InboxFields, type OwnOptions, splitLua } from './add-script.ts'
 import { unavailable } from './batch.ts'
 import { hashedKey } from './bull.ts'
 import { fsynced } from './fsynced.ts'
 import { gatedCall } from './gate/calls.ts'
-import { scriptCall } from './script-call.ts'
 
 // BullMQ ships the text without types and without an exports map. Of its adds this one has delay and priority in one function.
 const { addJobScheduler } = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/addJobScheduler-11.js') as {

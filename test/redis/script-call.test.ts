@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { scriptCall } from '../../src/jobs/script-call.ts'
+import { scriptCall } from '../../src/redis/script-call.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 
 let redis: TestRedis
