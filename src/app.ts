@@ -1,3 +1,4 @@
+import { breakersOf, cachePages } from './app/cache.ts'
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
 import { createLife, group } from './app/life.ts'
@@ -7,6 +8,7 @@ import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
 import { apiRoutes } from './http/api.ts'
 import { Gatekeeper } from './http/auth.ts'
+import { cacheRoutes } from './http/cache.ts'
 import { dashboardRoutes } from './http/dashboard.ts'
 import { createExpress } from './http/express.ts'
 import { healthRoutes } from './http/health.ts'
@@ -67,7 +69,7 @@ export type App = {
 
 /** Starts everything the configured roles need. When something refuses, what had started is stopped again. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { config, log } = options
+  const { config, log, now } = options
   const { queues } = options.definitions
   const { run, stop, isStopping } = createLife(log)
 
@@ -107,6 +109,8 @@ export async function startApp(options: AppOptions): Promise<App> {
       new StoreWatch({ redis: reader, store: 'queue', watermark: config.memoryWatermark, metrics }),
     )
     const cacheWatch = await run(new StoreWatch({ redis: cache, store: 'cache', watermark: 1, metrics }))
+
+    const services = await startServices(run, { ...options, metrics, now, address: stores.address('cache') })
 
     // — jobs
     const bull = openQueues(queues, reader, config.keyPrefix)
@@ -150,7 +154,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           metrics,
           enqueue: producer.enqueueFromWorker,
           gate,
-          services: await startServices(),
+          services: services.of,
         })),
       )
       const byQueue = new Map(runners.map((runner) => [runner.queue, runner]))
@@ -169,6 +173,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       readiness({
         queueStore: queueWatch,
         cacheStore: cacheWatch,
+        breakers: breakersOf(services),
         durability: config.durability,
         runners,
         spool: edge?.spool.stats(),
@@ -196,7 +201,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         quotas: await open(stores.address('cache'), 'producer', quotaTimeoutMs),
         metrics,
         log,
-        now: options.now,
+        now,
       })
       server = new HttpServer({
         ...config,
@@ -210,6 +215,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             desk,
             waits,
             gatekeeper,
+            services: cacheRoutes({ ...cachePages(services), gatekeeper }),
             bodyLimit: config.bodyLimit,
             inbox: inbox.isOn
               ? inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper })

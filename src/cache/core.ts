@@ -41,6 +41,8 @@ export type Core = {
   readonly flights: Map<string, Flight>
   /** Entries that are being computed anew behind their callers' backs. */
   readonly refreshing: Set<string>
+  /** What the store did not take when it was away: done again when it is back, or old entries would be. */
+  readonly owed: Map<string, () => Promise<unknown>>
   /** Aborts when this process stops. */
   readonly stopping: AbortSignal
 }

@@ -7,9 +7,10 @@ import { room } from '../redis/room.ts'
 import { type Core, type CoreSettings, coreDefaults, freshToken } from './core.ts'
 import { forgetHere } from './invalidate.ts'
 import { Local, localDefaults } from './local.ts'
+import { payOwed } from './owed.ts'
 import { type Result, Stats } from './stats.ts'
 import { CacheStore } from './store.ts'
-import { Told } from './told.ts'
+import { type Message, Told } from './told.ts'
 import { Used } from './used.ts'
 import { View } from './view.ts'
 
@@ -69,6 +70,7 @@ export class CacheEngine {
       random,
       flights: new Map(),
       refreshing: new Set(),
+      owed: new Map(),
       stopping: this.#stopping.signal,
     }
     this.used = new Used(random)
@@ -124,8 +126,16 @@ export class CacheEngine {
     await this.used.flush(store, prefix, now())
   }
 
+  /** Says it to the other processes; how many heard it, this one not counted. 0 with the store away. */
+  async tell(message: Message): Promise<number> {
+    const { store, told } = this.core
+    const heard = await store.ask((redis) => redis.publish(told.channel, told.write(message))).catch(() => 0)
+    return Math.max(0, heard - 1)
+  }
+
   #harvest(): void {
     this.core.stats.harvest()
+    payOwed(this.core).catch(() => {})
     if (++this.#harvests % flushEvery === 0) this.flush().catch(() => {})
   }
 }

@@ -65,6 +65,8 @@ export async function forgetTag(core: Core, room: string, tag: string): Promise<
   const { version, index } = tagKeys(core, room, tag)
   const message: Message = { forget: 'tag', room, tag }
   const taken = `${index}:${freshToken()}`
+  // Before as well: with the store away this much is done all the same.
+  forgetHere(core, message)
   // From the first of these on nothing with the old version counts, wherever it is: what follows only tidies up.
   await core.store.ask(
     (redis) =>
@@ -97,6 +99,7 @@ export async function forgetPattern(
   onProgress: Progress = () => {},
 ): Promise<number> {
   const message: Message = { forget: 'pattern', room, pattern }
+  forgetHere(core, message)
   // First: who began to compute before this may no longer store, however the search below meets it.
   await core.store.ask((redis) => redis.set(epochKey(core, room), freshToken(), 'PX', epochMs), stepMs)
   forgetHere(core, message)

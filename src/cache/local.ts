@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Entry } from './entry.ts'
 
 /** What the guides ask for. Bytes are those of the JSON: a thousand values may also be a thousand megabytes. */
-export const localDefaults = { items: 1_000, ms: 60_000, bytes: 64 * 1024 ** 2 } as const
+export const localDefaults = { items: 1_000, ms: 60_000, bytes: 64 * 1024 ** 2 }
 /** How exactly "least recently used" is kept: a hot entry is moved once in this time, and not at each of its hits. */
 const touchMs = 1_000
 

@@ -2,8 +2,8 @@ import type { Redis } from 'ioredis'
 import { messageOf } from '../errors.ts'
 import type { Circuit, Pass } from '../policy/circuit.ts'
 
-/** Longest wait for the store. A caller waits once for it and once more at the end, and is promised 50 ms. */
-export const storeTimeoutMs = 40
+/** Longest wait for the store: callers are promised 50 ms, and timers are late. */
+export const storeTimeoutMs = 30
 
 /** What `ask` throws when the store is not to be had. Without a stack: thousands may be thrown in a second. */
 export class StoreAway extends Error {

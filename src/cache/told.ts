@@ -12,7 +12,8 @@ export type Message =
 
 /**
  * The wire between the processes, over pub/sub: at most once. Whoever was cut off does not know what it missed, so it
- * forgets everything as soon as it listens again.
+ * forgets everything as soon as it listens again. Until then it gives what it has, for a minute at most: with the store
+ * away there is nothing better.
  */
 export class Told {
   readonly name = 'cache messages'
@@ -43,8 +44,6 @@ export class Told {
   start(): Promise<void> {
     this.#subscriber.on('message', (_channel, text: string) => this.#take(text))
     this.#subscriber.on('ready', () => this.#subscribe())
-    // When it goes as well: until it is back this process hears nothing, and holds on to what it has for a minute at most.
-    this.#subscriber.on('close', () => this.#onGap())
     if (this.#subscriber.status === 'ready') this.#subscribe()
     return Promise.resolve()
   }

@@ -1,16 +1,18 @@
 import { LRUCache } from 'lru-cache'
-import type { Cache, CacheOptions } from '../define/services.ts'
+import type { Cache, CacheOptions, WarmOptions, WarmReport } from '../define/services.ts'
 import { MillraceError } from '../errors.ts'
+import { room } from '../redis/room.ts'
 import { type Asked, type Compute, load, refresh } from './compute.ts'
 import { away, type Core, counted, type Flight, type Ref, read, refOf, tried } from './core.ts'
 import { forgetKeys, forgetPattern, forgetTag } from './invalidate.ts'
 import type { Held } from './local.ts'
 import { readMany, slide, taken } from './many.ts'
 import { checkName, hashOf } from './name.ts'
+import { doneOrOwed } from './owed.ts'
 import { policyOf } from './presets.ts'
 import type { Counts } from './stats.ts'
-import { StoreAway } from './store.ts'
 import type { Used } from './used.ts'
+import { warm } from './warm.ts'
 import { write } from './write.ts'
 
 /** More views of one tenant than anybody writes down: they are made for ids, and need not be kept. */
@@ -51,7 +53,7 @@ export class View implements Cache {
 
   get<Value>(key: string): Promise<Value | undefined> {
     const held = this.#near.get(key)
-    if (held !== undefined && held.isThere) {
+    if (held?.isThere) {
       const now = this.#now()
       if (now < held.end) return this.#hit(held, now) as Promise<Value | undefined>
     }
@@ -69,7 +71,7 @@ export class View implements Cache {
     options?: CacheOptions,
   ): Promise<Value> {
     const held = this.#near.get(key)
-    if (held !== undefined && held.isThere) {
+    if (held?.isThere) {
       const now = this.#now()
       if (now < held.until) return this.#hit(held, now) as Promise<Value>
     }
@@ -104,30 +106,32 @@ export class View implements Cache {
 
   async delete(...keys: readonly string[]): Promise<void> {
     if (keys.length === 0) return
-    try {
-      await forgetKeys(
-        this.#core,
-        keys.map((key) => this.#ref(key)),
-      )
-    } catch (error) {
-      // What cannot be told now is over with its time, a minute at hand elsewhere.
-      if (!(error instanceof StoreAway)) throw error
-      this.#core.log.warn({ keys: keys.length, reason: error.message }, 'cache entries were not taken from the store')
-    }
+    const refs = keys.map((key) => this.#ref(key))
+    await doneOrOwed(this.#core, { room: this.#room, what: JSON.stringify(refs.map(({ name }) => name)) }, () =>
+      forgetKeys(this.#core, refs),
+    )
   }
 
   async invalidate(what: { readonly tag: string } | { readonly pattern: string }): Promise<number> {
-    try {
-      if ('tag' in what) return await forgetTag(this.#core, this.#room, what.tag)
-      return await forgetPattern(this.#core, this.#room, this.#literal() + what.pattern)
-    } catch (error) {
-      if (!(error instanceof StoreAway)) throw error
-      this.#core.log.warn({ what, reason: error.message }, 'the cache store did not take an invalidation')
-      return 0
-    }
+    const owing = { room: this.#room, what: JSON.stringify(what) + this.#prefix }
+    const gone = await doneOrOwed(this.#core, owing, () =>
+      'tag' in what
+        ? forgetTag(this.#core, this.#room, what.tag)
+        : forgetPattern(this.#core, this.#room, this.#literal() + what.pattern),
+    )
+    return gone ?? 0
   }
 
-  /** For warming: whether it was made anew; false when there is a fresh one. */
+  warm({ tenant, ...options }: WarmOptions = {}): Promise<WarmReport> {
+    const isAll = this.#room === room(undefined)
+    if (tenant !== undefined && !isAll && room(tenant) !== this.#room)
+      return Promise.reject(new MillraceError('forbidden', 'a job of one tenant warms nothing of another'))
+    const rooms = tenant !== undefined ? room(tenant) : isAll ? 'all' : this.#room
+    const viewOf = (own: string) => (own === this.#room ? this : new View(this.#core, this.#used, own))
+    return warm(this.#core, this.#used, { rooms, viewOf }, options)
+  }
+
+  /** How one key is asked for: for those who ask behind their callers' backs. */
   asked(key: string, compute: Compute, options: CacheOptions): Asked {
     return { ref: this.#ref(key), policy: policyOf(options), counts: this.#counts, compute }
   }

@@ -1,4 +1,5 @@
 import type { Duration } from './duration.ts'
+import type { AnyWarmer } from './warmer.ts'
 
 /*
  * What handlers find in their context beside the queue. Everything belongs to the job's tenant: keys of two tenants never
@@ -47,6 +48,38 @@ export type Cache = {
   delete(...keys: readonly string[]): Promise<void>
   /** By tag, or by pattern (`*` any text, everything else itself). Resolves with how many entries went, when every process has been told. */
   invalidate(what: { readonly tag: string } | { readonly pattern: string }): Promise<number>
+  /**
+   * Computes again what was used most in the last day, at a gentle rate, where it is known how: by a warmer, or by a function that
+   * `cached` got in this process. For the job's tenant; a job without one warms for all. Throws when the cache store is away.
+   */
+  warm(options?: WarmOptions): Promise<WarmReport>
+}
+
+export type WarmOptions = {
+  readonly warmers?: readonly AnyWarmer[]
+  /** Only these, by the names of warmers and of cached functions. Default: all. */
+  readonly names?: readonly string[]
+  /** Keys of each tenant. Default: 100. */
+  readonly top?: number
+  /** Computations. Default: 20. */
+  readonly perSecond?: number
+  /** Of all tenants only this one. */
+  readonly tenant?: string
+  readonly signal?: AbortSignal
+}
+export type WarmReport = {
+  readonly tenants: number
+  readonly warmed: number
+  /** Left alone: they have time left. */
+  readonly fresh: number
+  /** Somebody else was at it, or what was computed was overtaken. */
+  readonly busy: number
+  /** Nobody told how to compute them. */
+  readonly unknown: number
+  readonly failed: number
+  /** The first of them. */
+  readonly errors: readonly string[]
+  readonly tookMs: number
 }
 
 export type Message = { readonly role: 'user' | 'assistant' | 'system'; readonly text: string; readonly at: number }

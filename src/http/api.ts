@@ -52,6 +52,7 @@ export function apiRoutes({
   waits,
   gatekeeper,
   bodyLimit,
+  services,
   inbox,
 }: {
   queues: readonly AnyQueue[]
@@ -61,6 +62,8 @@ export function apiRoutes({
   waits: Waits
   gatekeeper: Gatekeeper
   bodyLimit: number
+  /** Routes of what handlers use beside the queue. */
+  services: Router
   /** Routes of the inbox; undefined when it is off. */
   inbox: Router | undefined
 }): Router {
@@ -145,6 +148,7 @@ export function apiRoutes({
   router.use(jobActionRoutes({ desk, gatekeeper }))
   router.use(deadRoutes({ desk, gatekeeper }))
   router.use(queueRoutes({ queues, bull, desk, gatekeeper }))
+  router.use(services)
   if (inbox) router.use(inbox)
   router.use(otherMethods(router))
   return router
