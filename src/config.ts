@@ -30,6 +30,7 @@ export type Config = {
   readonly apiKeys: readonly ApiKeyConfig[]
   readonly bodyLimit: number
   readonly ackDeadlineMs: number
+  readonly cacheTimeoutMs: number
   readonly memoryWatermark: number
   /** Bytes; 0 is off. */
   readonly spoolLimit: number
@@ -121,6 +122,7 @@ export function loadConfig(
     apiKeys,
     bodyLimit: must('BODY_LIMIT'),
     ackDeadlineMs: must('ACK_DEADLINE'),
+    cacheTimeoutMs: must('CACHE_TIMEOUT'),
     memoryWatermark: must('MEMORY_WATERMARK'),
     spoolLimit: must('SPOOL_LIMIT'),
     inbox: { retentionMs: must('INBOX_RETENTION'), limit: must('INBOX_LIMIT') },

@@ -49,6 +49,7 @@ export async function startCache(
       redis: await open('producer'),
       subscriber: await open('consumer'),
       prefix: config.keyPrefix,
+      timeoutMs: config.cacheTimeoutMs,
       log,
       onRequests: (name, result, count) => metrics.cacheRequests.inc({ cache: name, result }, count),
       onCircuit: (state) => show(storeBreaker, state),

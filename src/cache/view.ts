@@ -91,9 +91,9 @@ export class View implements Cache {
     options: CacheOptions & { readonly name: string; readonly key?: (...args: Args) => string },
   ): (...args: Args) => Promise<Value> {
     const view = this.namespace(options.name)
-    // Read once: a wrong option is found here and not at the first call.
-    policyOf(Object.freeze({ ...options }))
     const fixed = Object.freeze({ ...options })
+    // A wrong option is found here and not at the first call.
+    policyOf(fixed)
     const full = `${this.#prefix}${options.name}`
     const computed = (args: readonly unknown[]) => fn(...(args as unknown as Args))
     const keyOf = (args: readonly unknown[]) => (options.key ? options.key(...(args as unknown as Args)) : hashOf(args))

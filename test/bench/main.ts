@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
 import { compareBare } from './bare.ts'
+import { compareCache } from './cache.ts'
 import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
 import { compareBacklog, compareGate } from './gate.ts'
@@ -25,6 +26,7 @@ const compare = {
   held: compareHeld,
   start: compareStart,
   codec: compareCodec,
+  cache: compareCache,
 }
 const options = readOrExit()
 let stage: Stage | undefined

@@ -1,7 +1,18 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-export const comparisonNames = ['edge', 'bare', 'spool', 'worker', 'gate', 'backlog', 'held', 'start', 'codec'] as const
+export const comparisonNames = [
+  'edge',
+  'bare',
+  'spool',
+  'worker',
+  'gate',
+  'backlog',
+  'held',
+  'start',
+  'codec',
+  'cache',
+] as const
 
 export const usage = `Usage: npm run bench -- [options]
 
