@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { gatedCall } from './gate/calls.ts'
+import { gateScript, type Kind } from './gate/calls.ts'
 import { schedulePrefix } from './schedule-id.ts'
 
 /*
@@ -77,9 +77,6 @@ const gated = [
   updateJobScheduler,
 ]
 
-/** How BullMQ's scripts begin; one of them says it twice. */
-const plainCall = /^local rcall = redis\.call;?$/gm
-
 /** Changes BullMQ's scripts in this process. Must have run before the first queue or worker connects; a second time does nothing. */
 export function prepareScripts(): void {
   for (const script of mustGoOn)
@@ -87,18 +84,13 @@ export function prepareScripts(): void {
   if (!addJobScheduler.content.startsWith(keepDueRun)) addJobScheduler.content = keepDueRun + addJobScheduler.content
   if (!changePriority.content.startsWith(keepLane)) changePriority.content = keepLane + changePriority.content
   if (!reprocessJob.content.startsWith(forgetMark)) reprocessJob.content = forgetMark + reprocessJob.content
-  for (const script of gated) script.content = withCall(script.content, gatedCall('moves'))
-  moveToFinished.content = withCall(moveToFinished.content, gatedCall('finishes'))
+  for (const script of gated) gate(script, 'moves')
+  gate(moveToFinished, 'finishes')
   // Those whose first key is a job's, the id of which may hold anything.
-  reprocessJob.content = withCall(reprocessJob.content, gatedCall('moves', "string.match(KEYS[2], '^.*:')"))
-  removeJob.content = withCall(removeJob.content, gatedCall('removes', 'ARGV[3]'))
+  gate(reprocessJob, 'moves', "string.match(KEYS[2], '^.*:')")
+  gate(removeJob, 'removes', 'ARGV[3]')
 }
 
-function withCall(content: string, call: string): string {
-  let isFirst = true
-  return content.replace(plainCall, () => {
-    const text = isFirst ? call : ''
-    isFirst = false
-    return text
-  })
+function gate(script: Script, kind: Kind, prefix?: string): void {
+  if (!script.content.includes('gatePrefix')) script.content = gateScript(script.content, kind, prefix)
 }

@@ -10,6 +10,12 @@ import { workerName } from './worker-name.ts'
  */
 const lockMs = 30_000
 const stalledCheckMs = 5_000
+/**
+ * How long a worker with nothing to do waits before it looks by itself, in seconds. It is what a delayed job, a retry or a turn
+ * that became due is late at most when the process that was to wake for it has its hands full by then, or has gone: BullMQ tells
+ * one process of it, and no other. BullMQ's 5 s would spare an idle worker four looks of 50 µs.
+ */
+const drainDelaySeconds = 1
 /** A stuck one is given up after this. */
 const closeMs = 2_000
 const lookMs = 50
@@ -34,6 +40,7 @@ export function openConsumer(
     stalledInterval: stalledCheckMs,
     maxStalledCount: maxStalls,
     runRetryDelay: 1_000,
+    drainDelay: drainDelaySeconds,
     settings: { backoffStrategy: (_made, _type, _error, job) => on.backoff(job as BullJob | undefined) },
     autorun: false,
   })

@@ -13,12 +13,15 @@ import type { Logger } from '../observe/log.ts'
 import type { Attempt } from './attempt.ts'
 import { Chain } from './chain.ts'
 import type { Isolate } from './isolate.ts'
+import { type AttemptLog, JobLog, type KeepLines } from './job-log.ts'
 
 export type ContextOptions = {
   readonly queue: AnyQueue
   readonly log: Logger
   readonly enqueue: Enqueue
   readonly settings: unknown
+  /** Keeps what the handler logs with its job. */
+  readonly keepLines?: KeepLines | undefined
   /** What handlers use beside the queue, for a tenant. Nothing of it in the process of an isolated worker. */
   readonly services?: ((tenant: string | undefined) => Services) | undefined
   /** The processes of a worker with `isolate: true`. */
@@ -30,7 +33,8 @@ export class AttemptContext implements Context {
   readonly #attempt: Attempt
   readonly #job: Job<unknown>
   readonly #options: ContextOptions
-  #log: Logger | undefined
+  #log: AttemptLog | undefined
+  #kept: JobLog | undefined
   #chain: Chain | undefined
   #services: Services | undefined
 
@@ -45,9 +49,18 @@ export class AttemptContext implements Context {
     return this.#attempt.signal
   }
 
-  get log(): Logger {
-    this.#log ??= this.#options.log.child({ job: this.#job.id, attempt: this.#job.attempt })
+  get log(): AttemptLog {
+    if (this.#log) return this.#log
+    const log = this.#options.log.child({ job: this.#job.id, attempt: this.#job.attempt })
+    const { keepLines } = this.#options
+    this.#kept = keepLines && new JobLog(log, (lines) => keepLines(this.#job.id, lines))
+    this.#log = this.#kept ?? log
     return this.#log
+  }
+
+  /** Keeps the last lines. Before the attempt's end is stored: afterwards the job may be gone. */
+  flushLog(): void {
+    this.#kept?.flush()
   }
 
   get enqueue(): ChainEnqueue {

@@ -3,6 +3,7 @@ import { MillraceError } from '../errors.ts'
 import { readBreaker } from './breaker.ts'
 import { type BullQueue, metaOf, stateName } from './bull.ts'
 import { decodeOrStored } from './codec.ts'
+import { linesOfJob } from './job-log.ts'
 import { oldestWaitingSeconds } from './oldest.ts'
 
 /** BullMQ's, but that jobs of a queue with turns, order or keyed limits, which it calls prioritized, are waiting as all others. */
@@ -183,7 +184,7 @@ function fits(
 export async function describeJob(queue: BullQueue, id: string, tenant?: string): Promise<JobDetail> {
   if (!isJobId(id)) throw unknownJob(queue, id)
   // The state first: a job that ends between the two reads is then shown newer than its state says, not older.
-  const [state, { logs }] = await Promise.all([queue.getJobState(id), queue.getJobLogs(id, 0, 99)])
+  const [state, { logs }] = await Promise.all([queue.getJobState(id), queue.getJobLogs(id, 0, linesOfJob - 1)])
   const job = await queue.getJob(id)
   if (!job || (tenant !== undefined && metaOf(job).tenant !== tenant)) throw unknownJob(queue, id)
   return {

@@ -1,11 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import type { Job } from '../define/worker.ts'
-import type { Logger } from '../observe/log.ts'
 import { settleMs } from './attempt.ts'
 import { logLevels, pack, type ToChild, type ToParent, unpack, unpackLog, unpackResult } from './isolate-wire.ts'
+import type { AttemptLog } from './job-log.ts'
 
 /** What a run needs of the attempt's context. */
-export type RunContext = { readonly signal: AbortSignal; readonly log: Logger }
+export type RunContext = { readonly signal: AbortSignal; readonly log: AttemptLog }
 /** Stores a job of the queue with this name for the run's attempt. */
 export type EnqueueByName = (queue: string, payload: unknown, options: object, now: boolean) => Promise<unknown>
 
@@ -207,7 +207,7 @@ function open(): { promise: Promise<void>; resolve: () => void; reject: (thrown:
   return { promise, resolve, reject }
 }
 
-function writeLog(log: Logger, { level, args }: ToParent & { say: 'log' }): void {
+function writeLog(log: AttemptLog, { level, args }: ToParent & { say: 'log' }): void {
   const write = log[level] as (...args: unknown[]) => void
   write.apply(log, args.map(unpackLog))
 }

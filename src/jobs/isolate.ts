@@ -2,8 +2,8 @@ import { fileURLToPath } from 'node:url'
 import type { AnyQueue } from '../define/queue.ts'
 import type { AnyWorker, ChainEnqueue, Context, Job } from '../define/worker.ts'
 import { MillraceError } from '../errors.ts'
-import type { Logger } from '../observe/log.ts'
 import { IsolatedProcess } from './isolate-process.ts'
+import type { AttemptLog } from './job-log.ts'
 
 /** A process that had nothing to do for so long gives its memory back; a new one takes a quarter of a second. */
 const idleMs = 60_000
@@ -45,7 +45,7 @@ export class Isolate {
    * Has a child handle the job, whose payload is the stored one. Rejects with what the handler threw, with
    * `ProcessEnded`, or with the signal's reason.
    */
-  async run(job: Job<unknown>, context: Context<never> & { readonly log: Logger }): Promise<unknown> {
+  async run(job: Job<unknown>, context: Context<never> & { readonly log: AttemptLog }): Promise<unknown> {
     const one = await this.#take(context.signal)
     try {
       return await one.run(job, context, (queue, ...rest) => this.#enqueue(context.enqueue, queue, ...rest))

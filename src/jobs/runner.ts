@@ -18,6 +18,7 @@ import { dropped, endedBy, errorOf, failedOf, isDecision, storable } from './end
 import { InHand } from './in-hand.ts'
 import { Intake } from './intake.ts'
 import type { Isolate } from './isolate.ts'
+import { keepLines } from './job-log.ts'
 import { untilPointless } from './patience.ts'
 import { expiry, newerVersion } from './payload.ts'
 import { namePoison } from './poison.ts'
@@ -72,13 +73,14 @@ export class Runner {
 
   constructor(options: RunnerOptions) {
     this.#options = options
-    const { settings, enqueue, worker, metrics, isolate, services } = options
+    const { worker, metrics } = options
     this.queue = worker.queue.name
     this.name = `worker ${this.queue}`
     this.#log = options.log.child({ queue: this.queue })
     this.#inHand = new InHand(this.#log)
     this.#report = new Report(this.queue, this.#log, metrics)
-    this.#contextOptions = { queue: worker.queue, log: this.#log, enqueue, settings, isolate, services }
+    const keeping = keepLines(options.redis, `${options.prefix}:${this.queue}`)
+    this.#contextOptions = { ...options, queue: worker.queue, log: this.#log, keepLines: keeping }
     this.#attempts = mostAttempts(worker.queue.retry)
     this.#tidying = new Tidying(bullKeep(worker.queue.keep.completed))
   }
@@ -206,6 +208,7 @@ export class Runner {
         ended = endedByThrow(error, attempt, call)
       }
       call.context?.chain?.close()
+      call.context?.flushLog()
       this.#breaker?.ended(admission, failedOf(ended))
     }
     this.#inHand.delete(id)

@@ -95,7 +95,8 @@ function isoTime(): () => string {
   }
 }
 
-function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
+/** A copy without secrets, with errors as plain objects. */
+export function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
   const clean = redact(fields, 0) as Record<string, unknown>
   // Under this name also what is no Error stands for one.
   return 'err' in clean && clean.err !== undefined && typeof clean.err !== 'object'

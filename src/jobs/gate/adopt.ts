@@ -26,8 +26,7 @@ export function toAdopt(): Record<string, string | number> {
 const adoptScript = `${gateFunctions}
 local p = string.sub(KEYS[1], 1, -5)
 gate = openGate()
-local conf = gate.conf(p)
-if not conf or not conf.adopt then return 0 end
+if not gate.conf(p) or redisCall('HEXISTS', KEYS[1], 'adopt') == 0 then return 0 end
 redisCall('HSET', KEYS[1], 'adopt', ARGV[1])
 for i = 2, #ARGV, 2 do gate.more().adopt(p, ARGV[i], ARGV[i + 1]) end
 return 1`

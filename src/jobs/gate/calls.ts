@@ -1,8 +1,8 @@
 import { gateFunctions } from './lua.ts'
 
-type Kind = 'moves' | 'finishes' | 'removes'
+/** `finishes`: a job that the script takes from the active list is finished. `removes`: so is one that it takes from anywhere. */
+export type Kind = 'moves' | 'finishes' | 'removes'
 
-/** `finishes`: a job that this script takes from the active list is finished. `removes`: so is one that it takes from anywhere. */
 function commands(kind: Kind): string {
   const removal =
     kind === 'removes'
@@ -76,17 +76,20 @@ end
 /** Where a script has its queue's prefix, if its first key is not one of those right below that prefix. */
 const ofFirstKey = "string.match(KEYS[1], '^.*:')"
 
+/** What {@link commands} has its own answers to. */
+const hooked = 'LREM|ZPOPMIN|RPOPLPUSH|ZADD|LPUSH|RPUSH|ZRANGE|DEL|ZREM'
+
 /**
- * Lua that defines `rcall` as BullMQ's scripts use it. For a queue without a gate it is Redis' own: nothing comes between, and
- * of all that follows nothing is made. A parent that such a script puts into another queue, which has one, goes to the plain
- * list there and is taken in with the next look at it.
+ * Lua that defines `name` in place of `redis.call`, with the gate's answers to the commands it cares about. For a queue without
+ * a gate it is Redis' own: nothing comes between, and of all that follows nothing is made. A parent that such a script puts
+ * into another queue, which has one, goes to the plain list there and is taken in with the next look at it.
  */
-export function gatedCall(kind: Kind, prefix = ofFirstKey): string {
-  return `local rcall = redis.call
+export function gatedCall(kind: Kind, prefix = ofFirstKey, name = 'rcall'): string {
+  return `local ${name} = redis.call
 local gatePrefix = ${prefix}
-local gateSettings = rcall('HGETALL', gatePrefix .. 'gate')
-if #gateSettings > 0 then
-  rcall = (function()
+local gateSettings = redis.call('HGET', gatePrefix .. 'gate', 'packed')
+if gateSettings then
+  ${name} = (function()
 ${gateFunctions}
 settings[gatePrefix] = gateSettings
 ${commands(kind)}
@@ -95,3 +98,18 @@ ${commands(kind)}
 end
 `
 }
+
+/** A script of BullMQ's with its calls gated: only those that the gate cares about make the detour, or may. */
+export function gateScript(content: string, kind: Kind, prefix?: string): string {
+  let isFirst = true
+  return content
+    .replace(new RegExp(`\\brcall\\((?=(["'])(?:${hooked})\\1|[^"'])`, 'g'), 'gated(')
+    .replace(plainCall, (line) => {
+      if (!isFirst) return ''
+      isFirst = false
+      return `${line}\n${gatedCall(kind, prefix, 'gated')}`
+    })
+}
+
+/** How BullMQ's scripts begin, one of them right behind a comment; some say it twice. */
+const plainCall = /^(?:\]\] )?local rcall = redis\.call;?$/gm

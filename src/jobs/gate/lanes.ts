@@ -78,7 +78,8 @@ function openMore(self)
   -- adopting are left to him, who knows their keys.
   function more.takeIn(p)
     local conf = self.conf(p)
-    if conf.adopt and conf.adopt > time() then return end
+    local adopt = redisCall('HGET', p .. 'gate', 'adopt')
+    if adopt and tonumber(adopt) > time() then return end
     for _ = 1, 1000 do
       local id = redisCall('RPOP', p .. 'wait')
       if not id then return end

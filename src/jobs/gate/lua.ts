@@ -15,7 +15,8 @@ import { lanesAndTimes } from './lanes.ts'
  * tenant with the smallest is next; who comes back after a pause goes on from now and has saved nothing up.
  *
  * Keys, all below `<prefix>:<queue>:gate`:
- *   gate           hash: settings; there when the queue has a gate. `adopt`: jobs wait where they do not belong (adopt.ts)
+ *   gate           hash: settings, and `packed`: the same in the form that is read with each job; there when the queue has a
+ *                  gate. `adopt`: jobs wait where they do not belong (adopt.ts)
  *   gate:lanes     hash: lane → number          gate:names   hash: number → lane       gate:last  the last number given
  *   gate:ready     set of tenants that may start a job, by virtual time
  *   gate:turns     hash: `t<tenant>` the virtual time of a tenant that may start none; `V` that of the last who left
@@ -31,8 +32,12 @@ import { lanesAndTimes } from './lanes.ts'
 
 /** Jobs of a lane are those with scores from number × 2^32. */
 const lanes = `
+local function bounds(n)
+  return string.format('%.0f', n * 4294967296), string.format('(%.0f', (n + 1) * 4294967296)
+end
 local function firstOf(p, n)
-  return redisCall('ZRANGEBYSCORE', p .. 'prioritized', n * 4294967296, '(' .. string.format('%.0f', (n + 1) * 4294967296), 'WITHSCORES', 'LIMIT', 0, 2)
+  local from, to = bounds(n)
+  return redisCall('ZRANGEBYSCORE', p .. 'prioritized', from, to, 'WITHSCORES', 'LIMIT', 0, 2)
 end
 `
 
@@ -40,7 +45,7 @@ end
 const turns = `
 local redisCall = redis.call
 local gate
--- Those that were read before: prefix of a queue → what HGETALL says.
+-- Those that were read before: prefix of a queue → its packed settings.
 local settings = {}
 ${lanes}
 local openMore
@@ -50,14 +55,13 @@ local function openGate()
   -- The settings of a queue; false when it has no gate.
   function self.conf(p)
     if confs[p] == nil then
-      local known, f = settings[p] or redisCall('HGETALL', p .. 'gate'), {}
-      for i = 1, #known, 2 do f[known[i]] = known[i + 1] end
-      local own = f.own == '1'
-      confs[p] = f.kind and {
-        keyed = f.kind ~= 'tenant', ordered = f.kind == 'order', limited = f.max and true,
-        max = tonumber(f.max), per = tonumber(f.per), own = own, bounded = own or f.concurrency and true,
-        weight = tonumber(f.weight), concurrency = tonumber(f.concurrency), rateMax = tonumber(f.rateMax), ratePer = tonumber(f.ratePer),
-        timed = (f.max or f.rateMax or own) and true, adopt = tonumber(f.adopt)
+      local kind, max, per, weight, concurrency, rateMax, ratePer, own =
+        string.match(settings[p] or redisCall('HGET', p .. 'gate', 'packed') or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+      own, max, rateMax, concurrency = own == '1', tonumber(max), tonumber(rateMax), tonumber(concurrency)
+      confs[p] = kind and {
+        keyed = kind ~= 'tenant', ordered = kind == 'order', limited = max and true, max = max, per = tonumber(per), own = own,
+        bounded = own or concurrency and true, weight = tonumber(weight), concurrency = concurrency, rateMax = rateMax,
+        ratePer = tonumber(ratePer), timed = (max or rateMax or own) and true
       } or false
     end
     return confs[p]
@@ -109,8 +113,11 @@ local function openGate()
       elseif conf.keyed or rateMax then id, after = self.more().nextOf(p, conf, tenant, rateMax, ratePer)
       else
         local n = redisCall('HGET', p .. 'gate:lanes', tenant)
-        local first = n and firstOf(p, tonumber(n)) or {}
-        id, after = first[1], first[3]
+        if n then
+          local from, to = bounds(n)
+          local first = redisCall('ZRANGEBYSCORE', p .. 'prioritized', from, to, 'LIMIT', 0, 2)
+          id, after = first[1], first[2]
+        end
       end
       if not id then
         if conf.bounded then redisCall('HINCRBY', p .. 'gate:running', tenant, -1) end
@@ -133,14 +140,23 @@ local function openGate()
   function self.left(p, id, ends)
     local conf = self.conf(p)
     if not conf.bounded and not conf.ordered then return end
-    local job = redisCall('HMGET', p .. id, 'gt', 'priority')
-    local tenant, n = job[1], job[2]
+    local tenant = redisCall('HGET', p .. id, 'gt')
     if not tenant then return end
     local running = conf.bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, -1)
-    if ends and conf.ordered then self.more().ended(p, id, tenant, n) end
+    if ends and conf.ordered then self.more().ended(p, id, tenant, redisCall('HGET', p .. id, 'priority')) end
     local _, concurrency = termsOf(p, tenant)
     -- Below its bound before, it has been ready all the time.
     if running and concurrency and running + 1 >= concurrency then self.ready(p, tenant, running) end
+  end
+
+  -- After a change of the settings.
+  function self.pack(p)
+    local f = redisCall('HMGET', p .. 'gate', 'kind', 'max', 'per', 'weight', 'concurrency', 'rateMax', 'ratePer', 'own')
+    if not f[1] then return false end
+    for i = 1, 8 do f[i] = f[i] or '-' end
+    redisCall('HSET', p .. 'gate', 'packed', table.concat(f, ' '))
+    confs[p] = nil
+    return true
   end
 
   function self.nextDue(p)

@@ -10,6 +10,7 @@ import { gateFunctions } from './lua.ts'
 export const reconcileScript = `${gateFunctions}
 local p = string.sub(KEYS[1], 1, -5)
 gate = openGate()
+if ARGV[1] == '0' then gate.pack(p) end
 if not gate.conf(p) then return '0' end
 if ARGV[1] == '0' then
   -- Without their names no lane is found below: then all that waits is looked at (adopt.ts).

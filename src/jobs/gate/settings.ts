@@ -68,7 +68,7 @@ export function termsText({ weight, concurrency, rate }: TenantTerms): string {
 const askAgainScript = `${gateFunctions}
 local p = string.sub(KEYS[1], 1, -5)
 gate = openGate()
-if not gate.conf(p) then return end
+if not gate.pack(p) then return end
 for _, member in ipairs(redisCall('ZRANGE', p .. 'gate:later', 0, -1)) do redisCall('ZADD', p .. 'gate:later', 0, member) end
 if ARGV[1] then gate.ready(p, ARGV[1]) end
 redisCall('ZADD', p .. 'marker', 0, '0')`
