@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Log } from '../define/worker.ts'
 import { type Logger, redactFields, scrub } from '../observe/log.ts'
-import { scriptCall } from './script-call.ts'
+import { scriptCall } from '../redis/script-call.ts'
 
 /** Kept of one attempt: the last ones, which lead to its end. */
 const linesOfAttempt = 50

@@ -13,7 +13,7 @@ const entries = 500
 /** Hits in a round: a second and less. */
 const [hits, fetches, inFlight] = [2_000_000, 40_000, 50]
 /** What a tool answers: about 300 bytes of JSON. */
-const valueOf = (id: number) => ({
+const taskOf = (id: number) => ({
   id,
   title: `Task number ${id} of the quarter`,
   done: id % 2 === 0,
@@ -52,8 +52,8 @@ async function plainSide(stage: Stage, store: TestRedis): Promise<() => Promise<
   stage.atEnd(async () => redis.disconnect())
   const lru = new LRUCache<string, object>({ max: 1_000, ttl: 60_000 })
   for (const [id, key] of keys.entries()) {
-    lru.set(key, valueOf(id))
-    await redis.set(`plain:${key}`, JSON.stringify(valueOf(id)), 'EX', 3_600)
+    lru.set(key, taskOf(id))
+    await redis.set(`plain:${key}`, JSON.stringify(taskOf(id)), 'EX', 3_600)
   }
   const full = keys.map((key) => `plain:${key}`)
   const at = (i: number) => full[i % entries] ?? ''
@@ -91,7 +91,7 @@ async function ourSide(stage: Stage, store: TestRedis): Promise<() => Promise<Fi
     return engine.of('T1')
   }
   const [near, far] = [await open(1_000), await open(0)]
-  for (const [id, key] of keys.entries()) await far.set(key, valueOf(id), { ttl: 'hour' })
+  for (const [id, key] of keys.entries()) await far.set(key, taskOf(id), { ttl: 'hour' })
   const wrong = () => {
     throw new Error('a hit was none')
   }
