@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import { release } from '../redis/lock.ts'
-import { away, type Core, counted, epochKey, freshToken, hold, type Ref, read, tagKeys, tried } from './core.ts'
-import { type Packed, pack } from './entry.ts'
+import { away, type Core, counted, epochKey, freshToken, hold, judged, type Ref, read, tagKeys, tried } from './core.ts'
+import { type Entry, type Packed, pack, unpack } from './entry.ts'
 import { earlyOf } from './local.ts'
 import type { Policy } from './presets.ts'
 import { acquire, renew, store } from './scripts.ts'
 import type { Counts } from './stats.ts'
+import { StoreAway } from './store.ts'
 
 export type Compute = (given: { signal: AbortSignal }) => unknown
 
@@ -24,24 +25,58 @@ const [firstLookMs, lastLookMs] = [5, 50]
 /** Versions outlive what they are of, also when a computation takes its time. */
 export const versionMs = 3_600_000
 
-/** An entry that is not at hand: from the store, or computed, by one caller in all processes. */
-export async function load(core: Core, asked: Asked): Promise<unknown> {
+/**
+ * An entry that is not at hand: from the store, or computed, by one caller in all processes. `land` is called when it is
+ * there, or will not be.
+ */
+export function load(core: Core, asked: Asked, land: () => void): Promise<unknown> {
+  const { ref, policy } = asked
+  if (policy.tags.length > 0 || policy.sliding) return search(core, asked).finally(land)
+  const told = core.local.told
+  // The usual hit by itself, with as few promises as there can be: they would cost as much as the command.
+  return core.store
+    .ask((redis) => redis.getBuffer(ref.key))
+    .then(
+      (text) => {
+        const entry = text === null ? undefined : unpack(text)
+        if (entry !== undefined && !(entry instanceof Promise) && entry.tags === undefined) {
+          const now = core.now()
+          if (now < entry.freshUntil) {
+            const value = hit(core, asked, entry, { now, told })
+            land()
+            return value
+          }
+        }
+        return (text === null ? computeOnce(core, asked, '') : search(core, asked, text)).finally(land)
+      },
+      (error: unknown) => {
+        if (!(error instanceof StoreAway)) core.log.warn({ err: error, key: ref.key }, 'the cache cannot use this key')
+        return alone(core, asked).finally(land)
+      },
+    )
+}
+
+/** With tags, old values, and whatever else needs another look. `text` when it has been read already. */
+async function search(core: Core, asked: Asked, text?: Buffer): Promise<unknown> {
   const { ref, policy, counts } = asked
   const told = core.local.told
-  const found = await tried(core, ref, read(core, ref, policy))
+  const found = await tried(core, ref, text ? judged(core, ref, text, [], []) : read(core, ref, policy))
   if (found === away) return alone(core, asked)
   const { entry, seen } = found
   if (!entry) return computeOnce(core, asked, seen)
   const now = core.now()
-  if (now < entry.freshUntil) {
-    counted(core, counts).l2++
-    hold(core, ref, entry, told)
-    if (now >= earlyOf(entry, core.random())) refresh(core, asked, seen)
-    return entry.value
-  }
+  if (now < entry.freshUntil) return hit(core, asked, entry, { now, told })
   if (now >= entry.freshUntil + policy.staleMs) return computeOnce(core, asked, seen)
   counted(core, counts).stale++
   refresh(core, asked, seen)
+  return entry.value
+}
+
+function hit(core: Core, asked: Asked, entry: Entry, { now, told }: { now: number; told: number }): unknown {
+  counted(core, asked.counts).l2++
+  const random = core.random()
+  core.local.hold(asked.ref, entry, { now, told, random })
+  if (now >= earlyOf(entry, random)) refresh(core, asked, entry.id)
   return entry.value
 }
 

@@ -76,22 +76,19 @@ export function unpack(text: Buffer): Entry | Promise<Entry | undefined> | undef
   try {
     if (text[0] !== 77 || text[1] !== 49) return plain(text)
     const end = text.indexOf(newline)
-    const head = text.toString('utf8', 10, end)
-    const id = text.toString('latin1', 2, 10)
-    const [flagText = '', until = '', ttl = '', cost = ''] = head.split(' ', 4)
-    const tagText = head.slice(flagText.length + until.length + ttl.length + cost.length + 4)
-    const flags = Number(flagText)
-    const rest = {
-      id,
-      freshUntil: until === '-' ? Number.POSITIVE_INFINITY : Number.parseInt(until, 36),
-      ttlMs: Number.parseInt(ttl, 36),
-      costMs: Number.parseInt(cost, 36),
+    const head = text.toString('utf8', 2, end)
+    const [a, b, c, d] = spacesOf(head)
+    const flags = Number(head.slice(8, a))
+    const tags = d + 1 >= head.length ? undefined : (JSON.parse(head.slice(d + 1)) as Record<string, string>)
+    // Written out: spreading an object into this one takes as long as a third of the parsing.
+    const done = (json: string): Entry => ({
+      id: head.slice(0, 8),
+      value: flags & isNone ? undefined : frozen(JSON.parse(json)),
+      freshUntil: head[a + 1] === '-' ? Number.POSITIVE_INFINITY : Number.parseInt(head.slice(a + 1, b), 36),
+      ttlMs: Number.parseInt(head.slice(b + 1, c), 36),
+      costMs: Number.parseInt(head.slice(c + 1, d), 36),
       sliding: (flags & isSliding) !== 0,
-      tags: tagText === '' ? undefined : (JSON.parse(tagText) as Record<string, string>),
-    }
-    const done = (json: string | Buffer): Entry => ({
-      ...rest,
-      value: flags & isNone ? undefined : frozen(JSON.parse(json as string)),
+      tags,
       bytes: json.length,
     })
     if ((flags & isPacked) === 0) return done(text.toString('utf8', end + 1))
@@ -107,6 +104,13 @@ export function unpack(text: Buffer): Entry | Promise<Entry | undefined> | undef
   } catch {
     return undefined
   }
+}
+
+function spacesOf(head: string): [number, number, number, number] {
+  const a = head.indexOf(' ', 8)
+  const b = head.indexOf(' ', a + 1)
+  const c = head.indexOf(' ', b + 1)
+  return [a, b, c, head.indexOf(' ', c + 1)]
 }
 
 function plain(text: Buffer): Entry {

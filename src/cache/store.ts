@@ -31,9 +31,12 @@ export class CacheStore {
   readonly circuit: Circuit
   readonly #timeoutMs: number
   readonly #now: () => number
-  /** In the order of their deadlines, which is that of their start. */
+  /** In the order of their start. */
   #open: Ticket[] = []
+  /** How many of the first are over. */
+  #over = 0
   #timer: NodeJS.Timeout | undefined
+  #armedFor = Number.POSITIVE_INFINITY
 
   constructor({
     redis,
@@ -57,18 +60,18 @@ export class CacheStore {
       // By the clock of the machine: what is injected elsewhere stands still.
       const ticket: Ticket = { deadline: performance.now() + timeoutMs, pass, reject, isOver: false }
       this.#open.push(ticket)
-      if (this.#timer === undefined) this.#arm(timeoutMs)
+      if (ticket.deadline < this.#armedFor) this.#arm(ticket.deadline, timeoutMs)
       command(this.redis).then(
         (answer) => {
           // Late, but alive.
           if (ticket.isOver) return this.circuit.hint()
-          ticket.isOver = true
+          this.#end(ticket)
           this.circuit.succeeded(pass)
           resolve(answer)
         },
         (error: unknown) => {
           if (ticket.isOver) return
-          ticket.isOver = true
+          this.#end(ticket)
           const why = messageOf(error)
           if (error instanceof Error && error.name === 'ReplyError' && !troubles.test(why)) {
             this.circuit.succeeded(pass)
@@ -85,7 +88,18 @@ export class CacheStore {
     clearTimeout(this.#timer)
   }
 
-  #arm(ms: number): void {
+  /** Answers come in order, so that most are the first: what is over is not kept until its time is. */
+  #end(ticket: Ticket): void {
+    ticket.isOver = true
+    while (this.#open[this.#over]?.isOver) this.#over++
+    if (this.#over < 256 && this.#over < this.#open.length) return
+    this.#open.splice(0, this.#over)
+    this.#over = 0
+  }
+
+  #arm(deadline: number, ms: number): void {
+    clearTimeout(this.#timer)
+    this.#armedFor = deadline
     this.#timer = setTimeout(() => {
       // This process may have been the one that was late: what lies in the socket is read before anybody is told that there is nothing.
       setImmediate(() => setImmediate(() => this.#sweep()))
@@ -94,7 +108,7 @@ export class CacheStore {
   }
 
   #sweep(): void {
-    this.#timer = undefined
+    this.#armedFor = Number.POSITIVE_INFINITY
     const now = performance.now()
     const waiting: Ticket[] = []
     for (const ticket of this.#open) {
@@ -111,7 +125,8 @@ export class CacheStore {
       ticket.reject(new StoreAway('the cache store did not answer in time'))
     }
     this.#open = waiting
+    this.#over = 0
     const next = waiting.reduce((least, { deadline }) => Math.min(least, deadline), Number.POSITIVE_INFINITY)
-    if (waiting.length > 0) this.#arm(Math.max(1, next - now))
+    if (waiting.length > 0) this.#arm(next, Math.max(1, next - now))
   }
 }

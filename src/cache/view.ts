@@ -181,14 +181,13 @@ export class View implements Cache {
       counted(this.#core, this.#counts).waited++
       return underWay.promise
     }
-    const promise = load(this.#core, asked)
-    const flight: Flight = { ref, tags: policy.tags, promise }
-    this.#core.flights.set(ref.key, flight)
     const land = () => {
       if (this.#core.flights.get(ref.key) === flight) this.#core.flights.delete(ref.key)
       this.#keep(key, this.#core.local.find(ref.key))
     }
-    promise.then(land, land)
+    const promise = load(this.#core, asked, land)
+    const flight: Flight = { ref, tags: policy.tags, promise }
+    this.#core.flights.set(ref.key, flight)
     return promise
   }
 
