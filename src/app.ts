@@ -13,9 +13,9 @@ import { dashboardRoutes } from './http/dashboard.ts'
 import { createExpress } from './http/express.ts'
 import { healthRoutes } from './http/health.ts'
 import { inboxPages, inboxRoutes } from './http/inbox.ts'
+import { apiLimit, signInLimit } from './http/limit.ts'
 import { HttpServer } from './http/server.ts'
 import { createSessions } from './http/sessions.ts'
-import { quotaTimeoutMs } from './ingest/quota.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { Cancellations } from './jobs/cancel.ts'
 import { Gate } from './jobs/gate.ts'
@@ -29,6 +29,7 @@ import { checkSchedules } from './jobs/schedules.ts'
 import { Shedder } from './jobs/shedder.ts'
 import { StoreWatch } from './jobs/store-watch.ts'
 import type { WaitFor } from './jobs/wait-for.ts'
+import { Limiter, limitTimeoutMs } from './limits/limiter.ts'
 import type { Definitions } from './load.ts'
 import type { Logger } from './observe/log.ts'
 import { createMetrics } from './observe/metrics.ts'
@@ -53,6 +54,8 @@ export type AppOptions = {
   /** The compiled entry of isolated workers' processes, where it is not beside the running code. */
   readonly isolateEntry?: string | undefined
   readonly now?: () => number
+  /** Longest wait for the store that counts limits, where the usual one is too short for a machine that is busy with tests. */
+  readonly limitPatienceMs?: number | undefined
 }
 
 export type App = {
@@ -105,12 +108,20 @@ export async function startApp(options: AppOptions): Promise<App> {
     }
     const reader = await open(stores.address('queue'), 'reader')
     const cache = await open(stores.address('cache'), 'reader')
+    // A connection of its own, on which nothing waits for a store that is away.
+    const limiter = new Limiter({
+      redis: await open(stores.address('cache'), 'producer', limitTimeoutMs),
+      prefix: config.keyPrefix,
+      log,
+      metrics,
+      patienceMs: options.limitPatienceMs,
+    })
     const queueWatch = await run(
       new StoreWatch({ redis: reader, store: 'queue', watermark: config.memoryWatermark, metrics }),
     )
     const cacheWatch = await run(new StoreWatch({ redis: cache, store: 'cache', watermark: 1, metrics }))
 
-    const services = await startServices(run, { ...options, metrics, now, address: stores.address('cache') })
+    const services = await startServices(run, { ...options, metrics, now, limiter, address: stores.address('cache') })
 
     // — jobs
     const bull = openQueues(queues, reader, config.keyPrefix)
@@ -197,8 +208,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         queues,
         enqueueEvent: producer.enqueueEvent,
         revive: producer.revive,
-        // Of its own, because it gives up sooner than others: a cache store that hangs must hold no acknowledgement.
-        quotas: await open(stores.address('cache'), 'producer', quotaTimeoutMs),
+        take: limiter.take,
         metrics,
         log,
         now,
@@ -217,6 +227,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             gatekeeper,
             services: cacheRoutes({ ...cachePages(services), gatekeeper }),
             bodyLimit: config.bodyLimit,
+            limit: apiLimit(gatekeeper, limiter.take, config.apiRate),
             inbox: inbox.isOn
               ? inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper })
               : undefined,
@@ -226,6 +237,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             gatekeeper,
             checks,
             desk,
+            countSignIn: signInLimit(limiter),
             inbox: inbox.isOn ? inboxPages({ redis: reader, key: inbox.key, bull }) : undefined,
           }),
           sessions: createSessions(cache, config.keyPrefix, keys.value),

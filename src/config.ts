@@ -1,5 +1,6 @@
 import { type Setting, settings, shortForms } from './config/settings.ts'
 import type { ApiKeyConfig, Durability, Role, SourceConfig, SourceType, StoreAddress } from './config/types.ts'
+import type { LimitRule } from './define/services.ts'
 import { messageOf } from './errors.ts'
 
 export { hashKey } from './config/schemas.ts'
@@ -28,6 +29,8 @@ export type Config = {
   readonly sourcesFile?: { readonly path: string; readonly read: () => readonly SourceConfig[] }
   /** Empty: one admin key is made on first start. */
   readonly apiKeys: readonly ApiKeyConfig[]
+  /** Requests of one API key; undefined is no limit. */
+  readonly apiRate: LimitRule | undefined
   readonly bodyLimit: number
   readonly ackDeadlineMs: number
   readonly cacheTimeoutMs: number
@@ -120,6 +123,7 @@ export function loadConfig(
       ? {}
       : { sourcesFile: { path: env.SOURCES_FILE, read: () => readSources(fixed, env.SOURCES_FILE as string) } }),
     apiKeys,
+    apiRate: must('API_RATE'),
     bodyLimit: must('BODY_LIMIT'),
     ackDeadlineMs: must('ACK_DEADLINE'),
     cacheTimeoutMs: must('CACHE_TIMEOUT'),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Config, ConfigError, hashKey, loadConfig, settings } from '../src/config.ts'
+import { forms, letters, perTime, port, size, sizeOrNone, time } from './config/allowed.ts'
 
 type Env = Record<string, string | undefined>
 const load = (env: Env = {}, flags = {}, isTerminal = false) => loadConfig(env, flags, isTerminal)
@@ -33,14 +34,8 @@ const sources = JSON.stringify({ slack: { type: 'slack', secrets: [secret] } })
 const ada = { hash: hashKey(secret), name: 'ada', role: 'admin', tenant: '*' }
 const keys = JSON.stringify([{ key: secret, name: 'ada', role: 'admin' }])
 
-const forms = 'must be redis://host:port, rediss://host:port or unix:///path/to/socket'
-const port = (from: number) => `must be a whole number from ${from} to 65535`
-const time = (from: string, to: string) => `must be a duration from ${from} to ${to}, such as 1500ms, 30s or 5m`
-const size = 'must be a size from 1kb to 256mb, such as 512kb or 1mb'
-const sizeOrNone = 'must be a size from 1mb on, such as 256mb or 2gb, or 0 for none'
 const standardSecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const unread = `cannot be read: ENOENT: no such file or directory, open '${missing}'`
-const letters = 'must be 1 to 64 letters, digits, dots, dashes or underscores'
 const roles = 'http, worker, scheduler'
 const host = { REDIS_HOST: 'r' }
 
@@ -232,6 +227,12 @@ const table: Record<keyof typeof settings, Row> = {
     unset: [],
     good: [[file('keys.json', keys), [ada]]],
     bad: [[missing, unread]],
+  },
+  API_RATE: {
+    of: (c) => c.apiRate,
+    unset: { max: 600, per: '1m' },
+    good: [['100/30s', { max: 100, per: '30s' }]],
+    bad: ['600', '0/1m', '600/m', '600/10ms', '100001/1m', '1/2d', '-5/1m', ' 6/1m'].map((text) => [text, perTime]),
   },
   BODY_LIMIT: {
     of: (c) => c.bodyLimit,

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import type { Redis } from 'ioredis'
 import type { Config, SourceConfig } from '../config.ts'
 import type { AnyQueue } from '../define/queue.ts'
 import { createHooks } from '../http/hooks.ts'
@@ -13,6 +12,7 @@ import { Sources } from '../ingest/sources.ts'
 import { Spool } from '../ingest/spool.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { TakeLimit } from '../policy/limits.ts'
 import type { Run } from './life.ts'
 
 export type Edge = {
@@ -31,7 +31,7 @@ export async function startEdge(
     queues,
     enqueueEvent,
     revive,
-    quotas,
+    take,
     metrics,
     log,
     now,
@@ -41,8 +41,7 @@ export async function startEdge(
     queues: readonly AnyQueue[]
     enqueueEvent: EnqueueEvent
     revive: Revive
-    /** Connection on which quotas are counted. */
-    quotas: Redis
+    take: TakeLimit
     metrics: Metrics
     log: Logger
     now: (() => number) | undefined
@@ -73,7 +72,7 @@ export async function startEdge(
     sources,
     deliver,
     overflow: config.spoolLimit > 0 ? spool : undefined,
-    quotas: new Quotas({ redis: quotas, prefix: config.keyPrefix, metrics }),
+    quotas: new Quotas({ take, metrics }),
     bodyLimit: config.bodyLimit,
     metrics,
   })

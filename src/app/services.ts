@@ -1,5 +1,6 @@
 import type { Config, StoreAddress } from '../config.ts'
 import type { Services } from '../define/services.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type CacheServices, startCache } from './cache.ts'
@@ -33,6 +34,7 @@ export async function startServices(
     log: Logger
     metrics: Metrics
     now: (() => number) | undefined
+    limiter: Limiter
   },
 ): Promise<Started> {
   const { cache, breakers } = await startCache(run, options)
@@ -42,7 +44,7 @@ export async function startServices(
     of: (tenant) => ({
       cache: cache.of(tenant),
       sessions: missing('sessions'),
-      limits: missing('limits'),
+      limits: options.limiter.of(tenant),
       publish: missing('publish'),
       breakers,
     }),

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { z } from 'zod'
-import { formatDuration, parseDuration } from '../define/duration.ts'
+import { type Duration, formatDuration, parseDuration } from '../define/duration.ts'
 import { sizeOf } from '../define/size.ts'
 import { messageOf } from '../errors.ts'
 import type { StoreAddress } from './types.ts'
@@ -66,6 +66,16 @@ export function duration(min: number, max: number): (value: string) => number {
       )
     return ms
   }
+}
+
+/** `600/1m`, or undefined for `off`. */
+export function rate(value: string): { max: number; per: Duration } | undefined {
+  if (value === 'off') return undefined
+  const [, max, per = ''] = /^(\d{1,6})\/(.+)$/.exec(value) ?? []
+  const ms = parseDuration(per) ?? 0
+  if (max === undefined || Number(max) < 1 || Number(max) > 100_000 || ms < 1_000 || ms > 86_400_000)
+    throw new Error('must be so many in so long, up to 100000 in 1s to 1d, such as 600/1m, or off')
+  return { max: Number(max), per: per as Duration }
 }
 
 export function bytes(value: string): number {

@@ -10,11 +10,14 @@ const hashPattern = /^sha256:([0-9a-f]{64})$/i
 
 const header = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'must be a header name')
 
+/** The time of each is remembered for a while: as many as a limit takes. */
+const events = z.int().positive().max(100_000)
+
 const quota = z
   .strictObject({
-    perSecond: z.int().positive().optional(),
-    perHour: z.int().positive().optional(),
-    burst: z.int().positive().optional(),
+    perSecond: events.optional(),
+    perHour: events.optional(),
+    burst: events.optional(),
   })
   .refine(({ perSecond, perHour }) => perSecond !== undefined || perHour !== undefined, 'needs perSecond or perHour')
   .refine(({ perSecond, burst }) => burst === undefined || perSecond !== undefined, 'burst needs perSecond')

@@ -10,6 +10,7 @@ import {
   list,
   oneOf,
   prefix,
+  rate,
   secrets,
   share,
   sizeOrOff,
@@ -135,6 +136,11 @@ export const settings = {
     secret: true,
   },
   API_KEYS_FILE: { fallback: undefined, meaning: 'file with the same JSON', parse: jsonFile(keysSchema()) },
+  API_RATE: {
+    fallback: '600/1m',
+    meaning: 'requests to /api of one key in any such time, or off',
+    parse: rate,
+  },
   BODY_LIMIT: { fallback: '1mb', meaning: 'largest request body', parse: bytes },
   ACK_DEADLINE: {
     fallback: '1500ms',

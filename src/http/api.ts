@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import express, { type Request, Router } from 'express'
+import express, { type Request, type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { type Duration, parseDuration } from '../define/duration.ts'
 import type { AnyQueue } from '../define/queue.ts'
@@ -53,6 +53,7 @@ export function apiRoutes({
   gatekeeper,
   bodyLimit,
   services,
+  limit,
   inbox,
 }: {
   queues: readonly AnyQueue[]
@@ -64,6 +65,8 @@ export function apiRoutes({
   bodyLimit: number
   /** Routes of what handlers use beside the queue. */
   services: Router
+  /** Counts each request against its key's rate. */
+  limit: RequestHandler
   /** Routes of the inbox; undefined when it is off. */
   inbox: Router | undefined
 }): Router {
@@ -74,6 +77,7 @@ export function apiRoutes({
     next()
   })
   router.use(gatekeeper.atLeast('viewer'))
+  router.use(limit)
 
   router.get('/queues', async (request, response) => {
     const caller = gatekeeper.require(request)

@@ -2,7 +2,6 @@ import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { ExpressAdapter } from '@bull-board/express'
 import express, { type Application, type Request, type Response, Router } from 'express'
-import { RateLimiterMemory } from 'rate-limiter-flexible'
 import { MillraceError } from '../errors.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { decodeOrStored } from '../jobs/codec.ts'
@@ -13,10 +12,8 @@ import type { Check } from '../observe/check.ts'
 import { boardRole, type Caller, type Gatekeeper, keyId, requireRole } from './auth.ts'
 import { overviewPage, signInPage } from './dashboard-pages.ts'
 import { deadPages } from './dead-pages.ts'
+import type { CountSignIn } from './limit.ts'
 import { whyPages } from './why-pages.ts'
-
-/** Wrong keys from one address in a minute. Keys are long; this keeps a script from filling the log. */
-const attemptsPerMinute = 10
 
 /** /dashboard: sign-in, overview, and Bull Board under /dashboard/queues. */
 export function dashboardRoutes({
@@ -24,17 +21,18 @@ export function dashboardRoutes({
   gatekeeper,
   checks,
   desk,
+  countSignIn,
   inbox,
 }: {
   bull: ReadonlyMap<string, BullQueue>
   gatekeeper: Gatekeeper
   checks: () => readonly Check[]
   desk: Desk
+  countSignIn: CountSignIn
   /** Pages of the inbox; undefined when it is off. */
   inbox: Router | undefined
 }): Router {
   const router = Router()
-  const attempts = new RateLimiterMemory({ points: attemptsPerMinute, duration: 60 })
 
   router.get('/sign-in', (request, response) => {
     const to = localPath(request.query.to)
@@ -44,18 +42,14 @@ export function dashboardRoutes({
 
   router.post('/sign-in', express.urlencoded({ extended: false, limit: '4kb' }), async (request, response) => {
     const { key, to } = (request.body ?? {}) as { key?: unknown; to?: unknown }
-    const address = request.ip ?? ''
-    const left = await attempts.get(address)
-    if (left && left.remainingPoints <= 0)
-      throw new MillraceError('too-many-attempts', undefined, { retryAfter: Math.ceil(left.msBeforeNext / 1_000) })
+    const attempt = await countSignIn(request.ip ?? '')
     const found = typeof key === 'string' ? gatekeeper.byKey(key.trim()) : undefined
-    if (!found) {
-      await attempts.consume(address).catch(() => {}) // at the limit it rejects; the next try is told above
+    if (!found)
       return void response
         .status(401)
         .set('Cache-Control', 'no-store')
         .send(signInPage({ to: localPath(to), wrong: true }))
-    }
+    await attempt.succeeded()
     // A new session id, so that one that was planted before signing in is worth nothing after it.
     await new Promise<void>((resolve, reject) =>
       request.session.regenerate((error) => (error ? reject(storeError(error)) : resolve())),

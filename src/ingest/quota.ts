@@ -1,39 +1,23 @@
-import type { Redis } from 'ioredis'
-import {
-  BurstyRateLimiter,
-  type RateLimiterAbstract,
-  RateLimiterMemory,
-  RateLimiterRedis,
-  RateLimiterRes,
-} from 'rate-limiter-flexible'
 import type { Quota } from '../config.ts'
+import type { LimitRule, Taken } from '../define/services.ts'
 import { MillraceError } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { limitHeaders, secondsOf, type TakeLimit } from '../policy/limits.ts'
 import type { Source } from './sources.ts'
 
-/** One rule: so many events in so many seconds. */
-type Rule = { readonly limiter: Limiter; readonly name: string; readonly events: number; readonly seconds: number }
-type Limiter = Pick<RateLimiterAbstract, 'consume'>
-
-/** Longest wait for the store to count one rule; after it this process counts for itself. Somebody waits for the 2xx. */
-export const quotaTimeoutMs = 200
-const hourSeconds = 3_600
 /** Burst points come back over this time. */
-const burstSeconds = 10
+const burstTime = '10s' as const
 
-/**
- * How many events a source, and each tenant of it, may send. Counted in the cache store by all processes together; while
- * that is away, each process counts for itself.
- */
+/** One rule: so many events, and what else may come when they are used up. */
+type Rule = { readonly name: 'tenant' | 'source'; readonly rule: LimitRule; readonly burst: LimitRule | undefined }
+
+/** How many events a source, and each tenant of it, may send. */
 export class Quotas {
-  readonly #redis: Redis
-  readonly #prefix: string
+  readonly #take: TakeLimit
   readonly #metrics: Metrics
-  readonly #rules = new Map<string, readonly Rule[]>()
 
-  constructor({ redis, prefix, metrics }: { redis: Redis; prefix: string; metrics: Metrics }) {
-    this.#redis = redis
-    this.#prefix = prefix
+  constructor({ take, metrics }: { take: TakeLimit; metrics: Metrics }) {
+    this.#take = take
     this.#metrics = metrics
   }
 
@@ -43,83 +27,40 @@ export class Quotas {
    */
   async take(source: Source, tenant: string | undefined): Promise<void> {
     // The tenant's first: what is refused to one tenant must not use up what the source has for the others.
-    const counts = [
-      // Events that belong to nobody are one tenant's together, or a quota for each would bound none of them.
-      ...this.#of('tenant', source.tenantQuota).map((rule) => ({ rule, key: `${source.name}:${tenant ?? ''}` })),
-      ...this.#of('source', source.quota).map((rule) => ({ rule, key: source.name })),
-    ]
-    for (const { rule, key } of counts) {
-      const over = await overBy(rule.limiter, key)
-      if (over === undefined) continue
+    const rules = [...rulesOf('tenant', source.tenantQuota), ...rulesOf('source', source.quota)]
+    for (const { name, rule, burst } of rules) {
+      const take = (kind: string, one: LimitRule) =>
+        // Events that belong to nobody are one tenant's together, or a quota for each would bound none of them.
+        this.#take({ scope: 'source', tenant: name === 'tenant' ? tenant : '*', name: `${kind}:${source.name}` }, one)
+      const taken = await take(name, rule)
+      if (taken.ok || (burst && (await take(`${name}-burst`, burst)).ok)) continue
       this.#metrics.eventsOverQuota.inc({ source: source.name })
       if (source.provider.isNeverRefused) return
-      throw overQuota(rule, over)
+      throw overQuota(name, rule, taken)
     }
-  }
-
-  /** Made when first asked for: sources come and go with their file. */
-  #of(scope: 'source' | 'tenant', quota: Quota | undefined): readonly Rule[] {
-    if (!quota) return []
-    const key = `${scope}:${JSON.stringify(quota)}`
-    let rules = this.#rules.get(key)
-    if (!rules) {
-      const { perSecond, perHour, burst } = quota
-      rules = [
-        ...(perSecond === undefined
-          ? []
-          : [{ limiter: this.#bursty(scope, perSecond, burst), name: scope, events: perSecond, seconds: 1 }]),
-        ...(perHour === undefined
-          ? []
-          : [
-              {
-                limiter: this.#limiter(scope, perHour, hourSeconds),
-                name: scope,
-                events: perHour,
-                seconds: hourSeconds,
-              },
-            ]),
-      ]
-      this.#rules.set(key, rules)
-    }
-    return rules
-  }
-
-  #bursty(scope: string, perSecond: number, burst: number | undefined): Limiter {
-    const steady = this.#limiter(scope, perSecond, 1)
-    return burst === undefined
-      ? steady
-      : new BurstyRateLimiter(steady, this.#limiter(`${scope}-burst`, burst, burstSeconds))
-  }
-
-  #limiter(scope: string, points: number, duration: number): RateLimiterAbstract {
-    const options = { points, duration, keyPrefix: `${this.#prefix}:quota:${scope}:${points}:${duration}` }
-    return new RateLimiterRedis({
-      ...options,
-      storeClient: this.#redis,
-      rejectIfRedisNotReady: true,
-      insuranceLimiter: new RateLimiterMemory(options),
-    })
   }
 }
 
-async function overBy(limiter: Limiter, key: string): Promise<RateLimiterRes | undefined> {
-  try {
-    await limiter.consume(key)
-    return undefined
-  } catch (error) {
-    if (error instanceof RateLimiterRes) return error
-    throw error
-  }
+function rulesOf(name: Rule['name'], quota: Quota | undefined): readonly Rule[] {
+  if (!quota) return []
+  const { perSecond, perHour, burst } = quota
+  return [
+    ...(perSecond === undefined
+      ? []
+      : [
+          {
+            name,
+            rule: { max: perSecond, per: '1s' as const },
+            burst: burst === undefined ? undefined : { max: burst, per: burstTime },
+          },
+        ]),
+    ...(perHour === undefined ? [] : [{ name, rule: { max: perHour, per: '1h' as const }, burst: undefined }]),
+  ]
 }
 
-/** Header names and forms after draft-ietf-httpapi-ratelimit-headers-10. */
-function overQuota({ name, events, seconds }: Rule, { msBeforeNext }: RateLimiterRes): MillraceError {
-  const retryAfter = Math.max(1, Math.ceil(msBeforeNext / 1_000))
-  return new MillraceError('over-quota', `the ${name}'s quota of ${events} events in ${seconds} s is used up`, {
-    retryAfter,
-    headers: {
-      'RateLimit-Policy': `"${name}";q=${events};w=${seconds}`,
-      RateLimit: `"${name}";r=0;t=${retryAfter}`,
-    },
+function overQuota(name: Rule['name'], rule: LimitRule, taken: Taken): MillraceError {
+  return new MillraceError('over-quota', `the ${name}'s quota of ${rule.max} events in ${rule.per} is used up`, {
+    retryAfter: secondsOf(taken.retryAfterMs),
+    headers: limitHeaders(name, rule, taken),
   })
 }

@@ -8,7 +8,7 @@ import { workerName } from './worker-name.ts'
  * BullMQ's own times. A lock is renewed at half of lockMs; a worker that dies loses its jobs to the others after at most
  * lockMs + stalledCheckMs. Longer than a restart of the store, or jobs in hand would run twice after one.
  */
-const lockMs = 30_000
+export const lockMs = 30_000
 const stalledCheckMs = 5_000
 /**
  * How long a worker with nothing to do waits before it looks by itself, in seconds. It is what a delayed job, a retry or a turn

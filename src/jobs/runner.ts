@@ -11,11 +11,12 @@ import { Breaker } from './breaker.ts'
 import { bullKeep, keepAll } from './bull.ts'
 import { prepareScripts } from './bull-scripts.ts'
 import { type Call, callHandler, endedByAbort, endedByThrow } from './call.ts'
-import { type Consumer, openConsumer } from './consumer.ts'
+import { type Consumer, lockMs, openConsumer } from './consumer.ts'
 import { Consumers } from './consumers.ts'
 import type { ContextOptions } from './context.ts'
 import { dropped, endedBy, errorOf, failedOf, isDecision, storable } from './ended.ts'
 import { InHand } from './in-hand.ts'
+import { insistOnEnds, isRefusal } from './insist.ts'
 import { Intake } from './intake.ts'
 import type { Isolate } from './isolate.ts'
 import { keepLines } from './job-log.ts'
@@ -100,6 +101,8 @@ export class Runner {
       process: (job, token) => this.#process(job, token),
       backoff: (job) => this.#backoff(job),
     })
+    // First, so that a note stays with the end that is offered again.
+    insistOnEnds(bull, { redis: this.#options.redis, lockMs, onRefused: (error) => this.#onError(error) })
     this.#notes = new Notes(bull, this.#options.redis)
     bull.on('error', (error) => this.#onError(error))
     bull.on('lockRenewalFailed', (ids) => this.#inHand.locksLost(ids))
@@ -286,8 +289,7 @@ export class Runner {
   }
 
   #onError(error: Error): void {
-    if (/\b(OOM|MISCONF|NOREPLICAS|READONLY|NOPERM)\b/.test(error.message))
-      return void this.#intake?.restAfter(error, this.#log)
+    if (isRefusal(error)) return void this.#intake?.restAfter(error, this.#log)
     this.#log.error({ err: error }, 'worker error')
   }
 }

@@ -104,6 +104,11 @@ export function createMetrics() {
       labelNames: ['cache', 'result'] as const,
       registers,
     }),
+    limitsFallback: new Gauge({
+      name: 'millrace_limits_fallback',
+      help: '1 while this process counts limits for itself, because the cache store is away or slow',
+      registers,
+    }),
     storeMemoryRatio: new Gauge({
       name: 'millrace_store_memory_ratio',
       help: 'used_memory / maxmemory; 0 without a limit',

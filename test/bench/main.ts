@@ -7,6 +7,7 @@ import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
 import { compareBacklog, compareGate } from './gate.ts'
 import { compareHeld } from './held.ts'
+import { compareLimits } from './limits.ts'
 import { machine, machineLine } from './machine.ts'
 import { type Options, readOptions, usage } from './options.ts'
 import { type Comparison, failuresOf, number, pairsOf, summarize, table } from './report.ts'
@@ -26,6 +27,7 @@ const compare = {
   held: compareHeld,
   start: compareStart,
   codec: compareCodec,
+  limits: compareLimits,
   cache: compareCache,
 }
 const options = readOrExit()

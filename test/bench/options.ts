@@ -11,6 +11,7 @@ export const comparisonNames = [
   'held',
   'start',
   'codec',
+  'limits',
   'cache',
 ] as const
 
@@ -22,7 +23,7 @@ Compares Millrace with the plain alternative, in turns, in one run, at the same 
   --rounds N           rounds of each comparison, after one that is thrown away; default 5
   --seconds N          length of each run of edge, bare, spool and start; default 4
   --connections N      connections to the edge; default 100
-  --events N           jobs in each run of worker, gate, backlog and held; default 20000
+  --events N           jobs in each run of worker, gate, backlog and held, calls in limits; default 20000
   --concurrency N      of the workers; default 50
   --backlog N          jobs that wait behind those of backlog; default 1000000
   --rate N             jobs a second in start; default 1500

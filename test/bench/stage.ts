@@ -26,8 +26,8 @@ export class Stage {
   }
 
   /** A store of one side's own. Its AOF is rewritten between rounds only, or a rewrite would hit rounds at random. */
-  redis(): Promise<TestRedis> {
-    const starting = startRedis({ 'auto-aof-rewrite-percentage': '0' })
+  redis(conf: Record<string, string> = {}): Promise<TestRedis> {
+    const starting = startRedis({ 'auto-aof-rewrite-percentage': '0', ...conf })
     // Registered before it is ready: an interrupt may come in between.
     this.#endings.push(async () => (await starting).stop())
     return starting

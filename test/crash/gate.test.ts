@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { byKey, measureFlood, mostAtOnce, proveGate } from './gate.ts'
+import { byKey, measureFlood, mostAtOnce, proveGate, storeFaults } from './gate.ts'
 
 /*
  * Bounds and order while workers are killed. The issue's own sizes (20,000 jobs and 10 kills; 1,000 keys of 100 jobs) take
@@ -24,6 +24,19 @@ describe.concurrent('workers that are killed', () => {
       const done = ofKey.filter(({ end }) => end === 'done').sort((a, b) => a.to - b.to)
       expect(done.map(({ n }) => n)).toEqual(Array.from({ length: size.each }, (_, n) => n))
     }
+  })
+})
+
+describe.concurrent('a store that hangs, pauses, is full, lacks its replicas and is killed', () => {
+  it.each([
+    ['tenants', 3, 10],
+    ['order', 1, 50],
+  ] as const)('lets nobody have more in hand than it may: %s', { timeout: 900_000 }, async (kind, most, keys) => {
+    const size = { keys, each: (isFull ? 20_000 : 3_000) / keys }
+    const spans = await proveGate({ kind, failures: 0.05, kills: 0, faults: storeFaults, workers: 2, ...size })
+    expect(mostAtOnce(spans)).toBe(most)
+    // Nothing ran twice either: the outages are shorter than a lock.
+    expect(spans.filter(({ end }) => end === 'done')).toHaveLength(size.keys * size.each)
   })
 })
 

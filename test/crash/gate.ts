@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import quarantine from '../../queues/quarantine.ts'
 import { startTestApp } from '../harness/app.ts'
 import { built } from '../harness/process.ts'
-import { startRedis } from '../harness/redis.ts'
+import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
 import { until } from '../harness/until.ts'
 import { type GateQueue, gateQueues } from './gate-queues.ts'
@@ -20,6 +21,38 @@ export type Span = {
   readonly end: 'done' | 'failed' | 'killed'
   readonly pid: number | undefined
 }
+
+/** How long a store is not itself. */
+const stumbleMs = 2_000
+
+const stumbles = {
+  hangs: async (redis: TestRedis) => {
+    redis.signal('SIGSTOP')
+    await setTimeout(stumbleMs)
+    redis.signal('SIGCONT')
+  },
+  pauses: async ({ client }: TestRedis) => {
+    await client.call('CLIENT', 'PAUSE', stumbleMs, 'ALL')
+    await client.ping()
+  },
+  'is full': async ({ client }: TestRedis) => {
+    await client.config('SET', 'maxmemory', '1mb')
+    await setTimeout(stumbleMs)
+    await client.config('SET', 'maxmemory', '0')
+  },
+  'lacks its replicas': async ({ client }: TestRedis) => {
+    await client.config('SET', 'min-replicas-to-write', '1')
+    await setTimeout(stumbleMs)
+    await client.config('SET', 'min-replicas-to-write', '0')
+  },
+  'is killed': async (redis: TestRedis) => {
+    await redis.kill()
+    await setTimeout(stumbleMs)
+    await redis.restart()
+  },
+}
+export type StoreFault = keyof typeof stumbles
+export const storeFaults = Object.keys(stumbles) as readonly StoreFault[]
 
 /** Longer than a job of a dead worker needs to come back. */
 const patienceMs = 180_000
@@ -44,6 +77,8 @@ async function openStage(kind: GateQueue, failures: number) {
       for (let at = 0; at < items.length; at += perCall)
         await Promise.all(items.slice(at, at + perCall).map((item) => app.enqueue(queue, item)))
     },
+    /** What happens to a store: it ends when that is over. */
+    stumble: (fault: StoreFault) => stumbles[fault](redis),
     /** Kills the worker that has lived longest. */
     kill: async () => living.shift()?.(),
     start: async () => {
@@ -117,6 +152,7 @@ export async function proveGate({
   kills,
   failures,
   workers = 3,
+  faults = [],
 }: {
   kind: GateQueue
   keys: number
@@ -124,6 +160,8 @@ export async function proveGate({
   kills: number
   failures: number
   workers?: number
+  /** What the store is made to do meanwhile, one after the other. */
+  faults?: readonly StoreFault[]
 }): Promise<readonly Span[]> {
   const stage = await openStage(kind, failures)
   const { spans } = stage
@@ -137,6 +175,12 @@ export async function proveGate({
       await until(() => distinct(spans) >= (all.length * kill) / (kills + 1), 'it goes on', patienceMs)
       await stage.kill()
       await stage.start()
+    }
+    const before = distinct(spans)
+    for (const [i, fault] of faults.entries()) {
+      const share = before + ((all.length - before) * (i + 1)) / (faults.length + 1)
+      await until(() => distinct(spans) >= share, `it goes on until the store ${fault}`, patienceMs)
+      await stage.stumble(fault)
     }
     await until(() => distinct(spans) === all.length, 'all are done', patienceMs)
     return spans

@@ -35,12 +35,15 @@ export async function startTestApp(
     now,
     log,
     isolateEntry,
+    limitPatienceMs = 900,
   }: {
     env?: Record<string, string>
     definitions?: Definitions
     now?: () => number
     log?: Logger
     isolateEntry?: string
+    /** By default so long that a busy machine does not look like a store that is away. */
+    limitPatienceMs?: number | undefined
   } = {},
 ): Promise<TestApp> {
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-data-'))
@@ -52,6 +55,8 @@ export async function startTestApp(
     KEY_PREFIX: prefix,
     SLACK_SIGNING_SECRET: slackSecret,
     API_KEYS: apiKeys,
+    // Tests ask many times a second.
+    API_RATE: 'off',
     LOG_LEVEL: process.env.TEST_LOG ?? 'silent',
     ...env,
   })
@@ -60,6 +65,7 @@ export async function startTestApp(
     definitions: definitions ?? (await loadDefinitions()),
     log: log ?? createLogger(config),
     isolateEntry,
+    limitPatienceMs,
     ...(now ? { now } : {}),
   })
   return {
