@@ -1,7 +1,7 @@
 import express, { type Request, Router } from 'express'
 import { z } from 'zod'
 import { MillraceError } from '../errors.ts'
-import { type DeadJob, findDead } from '../jobs/dead.ts'
+import { type DeadJob, findDead, Looked } from '../jobs/dead.ts'
 import type { Desk } from '../jobs/desk.ts'
 import type { Owner } from '../jobs/redrive.ts'
 import { defaultRate, mostPerSecond, parseRate } from '../policy/rate.ts'
@@ -62,14 +62,14 @@ export function deadRoutes({ desk, gatekeeper }: { desk: Desk; gatekeeper: Gatek
     const { limit, ...filter } = parse(listQuery, request.query)
     const tenant = tenantOf(gatekeeper.require(request)) ?? filter.tenant
     const jobs: DeadJob[] = []
-    const progress = { looked: 0 }
+    const progress = new Looked()
     for await (const job of findDead(
       queue,
       { ...filter, group: parse(group, request.params.group), tenant },
       progress,
     )) {
       jobs.push(job)
-      if (jobs.length === limit || progress.looked >= mostLooked) break
+      if (jobs.length === limit || progress.read >= mostLooked) break
     }
     response.json({
       queue: queue.name,

@@ -29,19 +29,26 @@ export type DeadJob = Fingerprint & {
 const perRead = 200
 const longestReason = 1_000
 
-/** How far a search has got: `looked` counts those that did not fit as well. */
-export type Looked = { looked: number }
+/**
+ * How far a search has got: `read` counts every dead letter that it came by, `looked` those of the tenant that is searched for, who
+ * must not learn how many others have.
+ */
+export class Looked {
+  read = 0
+  looked = 0
+}
 
 /** Dead letters, the newest first. Reads them piece by piece for as long as the caller goes on. */
 export async function* findDead(
   queue: BullQueue,
   filter: DeadFilter,
-  progress: Looked = { looked: 0 },
+  progress = new Looked(),
 ): AsyncGenerator<DeadJob> {
   for await (const page of pages(queue, filter)) {
     const jobs = await readDead(queue, page, filter.text !== undefined)
     for (const { job, data } of jobs) {
-      progress.looked += 1
+      progress.read += 1
+      if (filter.tenant === undefined || job?.tenant === filter.tenant) progress.looked += 1
       if (job && fits(job, data, filter)) yield job
     }
   }

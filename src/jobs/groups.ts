@@ -1,7 +1,7 @@
 import { type GroupMemory, remember } from '../policy/dead-groups.ts'
 import { keys } from '../redis/keys.ts'
 import type { BullQueue } from './bull.ts'
-import { entries, findDead, readDead } from './dead.ts'
+import { entries, findDead, Looked, readDead } from './dead.ts'
 
 /*
  * Dead letters by cause. How many there are of each is counted when somebody asks, among the newest; when a cause was seen
@@ -50,7 +50,7 @@ export type DeadSummary = {
 export async function deadGroups(queue: BullQueue, tenant?: string): Promise<DeadSummary> {
   // A store that takes no writes is no reason to show nothing.
   await noteDead(queue).catch(() => {})
-  const progress = { looked: 0 }
+  const progress = new Looked()
   const found = new Map<string, { title: string; count: number; first: number; last: number; sample: string }>()
   for await (const { group, title, diedAt, id } of findDead(queue, { tenant }, progress)) {
     const known = found.get(group)
@@ -58,7 +58,7 @@ export async function deadGroups(queue: BullQueue, tenant?: string): Promise<Dea
       known.count += 1
       known.first = Math.min(known.first, diedAt)
     } else found.set(group, { title, count: 1, first: diedAt, last: diedAt, sample: id })
-    if (progress.looked >= mostLooked) break
+    if (progress.read >= mostLooked) break
   }
   // What is remembered is of all tenants together.
   const memory = tenant === undefined ? await remembered(queue, [...found.keys()]) : new Map()

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../errors.ts'
 import { keys } from '../redis/keys.ts'
 import type { BullQueue } from './bull.ts'
-import { type DeadFilter, type DeadJob, findDead } from './dead.ts'
+import { type DeadFilter, type DeadJob, findDead, Looked } from './dead.ts'
 import { mostRemembered, noteRedriven } from './groups.ts'
 
 /*
@@ -62,7 +62,7 @@ export async function previewRedrive(
     now = Date.now(),
   }: { prefix: string; owner: Owner; ratePerSecond: number; now?: number },
 ): Promise<RedrivePreview> {
-  const looked = { looked: 0 }
+  const looked = new Looked()
   const jobs: string[] = []
   const sample: DeadJob[] = []
   const groups = new Map<string, { title: string; count: number }>()

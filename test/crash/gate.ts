@@ -62,11 +62,12 @@ async function openStage(kind: GateQueue, failures: number) {
   const redis = await startRedis()
   const prefix = freshId('p')
   const folder = mkdtempSync(join(tmpdir(), 'millrace-gate-'))
-  const env = { REDIS_URL: redis.url, KEY_PREFIX: prefix, DATA_DIR: folder }
+  // Ten thousand at once, on a machine that has others to serve.
+  const env = { REDIS_URL: redis.url, KEY_PREFIX: prefix, DATA_DIR: folder, ACK_DEADLINE: '30s' }
   const queue = gateQueues[kind]
   const app = await startTestApp(redis.url, {
     definitions: { queues: [queue, quarantine], workers: [], ignored: [] },
-    env: { ROLES: 'scheduler', KEY_PREFIX: prefix },
+    env: { ...env, ROLES: 'scheduler' },
   })
   const spans: Span[] = []
   const living: (() => Promise<void>)[] = []

@@ -89,7 +89,8 @@ describe('the groups', () => {
     await die('theirs', 'drop', 'T-TWO')
     const mine = await die('shared', 'drop', 'T-ONE')
     await die('shared', 'drop', 'T-TWO')
-    const { dead, groups } = await summary(tenantKey)
+    const { dead, looked, groups } = await summary(tenantKey)
+    expect(looked).toBe(1)
     expect(dead).toBeNull()
     expect(groups).toMatchObject([{ title: 'shared', count: 1, sample: mine }])
     const group = groups[0]?.group
