@@ -30,7 +30,8 @@ export async function startCache(
 ): Promise<CacheServices> {
   const open = async (purpose: 'producer' | 'consumer'): Promise<Redis> => {
     // The circuit says it once when the store goes and once when it comes back.
-    const redis = connect(address, purpose, { connectTimeoutMs: config.connectTimeoutMs, onError: () => {} })
+    const { connectTimeoutMs } = config
+    const redis = connect(address, purpose, { connectTimeoutMs, timeoutMs: Number.POSITIVE_INFINITY })
     await run({ name: `cache ${purpose} connection`, stop: () => disconnect(redis) })
     return redis
   }

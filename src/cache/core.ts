@@ -36,6 +36,8 @@ export type Core = {
   readonly log: Logger
   readonly settings: CoreSettings
   readonly now: () => number
+  /** The same, for hits: a millisecond late. */
+  readonly coarseNow: () => number
   /** From 0 to 1, without 0. */
   readonly random: () => number
   readonly flights: Map<string, Flight>

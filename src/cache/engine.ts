@@ -6,7 +6,7 @@ import { keys } from '../redis/keys.ts'
 import { room } from '../redis/room.ts'
 import { type Core, type CoreSettings, coreDefaults, freshToken } from './core.ts'
 import { forgetHere } from './invalidate.ts'
-import { Local, localDefaults } from './local.ts'
+import { coarse, Local, localDefaults } from './local.ts'
 import { payOwed } from './owed.ts'
 import { type Result, Stats } from './stats.ts'
 import { CacheStore } from './store.ts'
@@ -67,6 +67,8 @@ export class CacheEngine {
       log,
       settings: { ...coreDefaults, ...options.settings },
       now,
+      // A clock that was handed in says by itself what time it is.
+      coarseNow: options.now ? now : coarse(now),
       random,
       flights: new Map(),
       refreshing: new Set(),

@@ -26,6 +26,9 @@ export class View implements Cache {
   readonly #prefix: string
   readonly #counts: Counts
   readonly #now: () => number
+  /** What all keys and locks of this view begin with. */
+  readonly #keyStart: string
+  readonly #lockStart: string
   /** Entries at hand by their own keys: a hit puts no strings together. */
   readonly #near = new Map<string, Held>()
   readonly #children = new LRUCache<string, View>({ max: maxChildren })
@@ -35,7 +38,10 @@ export class View implements Cache {
     this.#used = used
     this.#room = room
     this.#prefix = prefix
-    this.#now = core.now
+    this.#now = core.coarseNow
+    const { key, lock } = refOf(core, room, prefix)
+    this.#keyStart = key
+    this.#lockStart = lock
     this.#counts = core.stats.countsFor(room, prefix.slice(0, Math.max(0, prefix.indexOf(':'))))
   }
 
@@ -210,7 +216,7 @@ export class View implements Cache {
   #ref(key: string): Ref {
     const name = this.#prefix + key
     checkName(name)
-    return refOf(this.#core, this.#room, name)
+    return { key: this.#keyStart + key, lock: this.#lockStart + key, room: this.#room, name }
   }
 
   /** Of a namespace everything is itself, so it goes into a pattern with its stars escaped. */

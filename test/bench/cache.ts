@@ -40,8 +40,9 @@ export async function compareCache(
     metrics: [
       { key: 'local', label: 'L1 hits/s, each awaited', digits: 0, aim: { atLeast: 0.5 } },
       { key: 'call', label: 'L1 calls/s, not awaited', digits: 0, aim: { atLeast: 0.5 } },
-      { key: 'store', label: 'L2 hits/s, parsed', digits: 0, aim: { atLeast: 0.8 } },
-      { key: 'raw', label: 'L2 hits/s, beside GET alone', digits: 0, aim: { atLeast: 0.8 } },
+      { key: 'store', label: 'L2 hits/s, beside GET and parse', digits: 0, aim: { atLeast: 0.8 } },
+      // Text that nobody has read yet: how far a hit is from what the connection can do.
+      { key: 'raw', label: 'L2 hits/s, beside GET unparsed', digits: 0 },
     ],
     rounds: await alternate({ plain, ours }, rounds, onRun),
   }
@@ -72,7 +73,10 @@ async function plainSide(stage: Stage, store: TestRedis): Promise<() => Promise<
 async function ourSide(stage: Stage, store: TestRedis): Promise<() => Promise<Figures>> {
   const open = async (items: number): Promise<View> => {
     const address = { path: store.path, db: 0 } as Parameters<typeof connect>[0]
-    const [redis, subscriber] = [connect(address, 'producer'), connect(address, 'consumer')]
+    const [redis, subscriber] = [
+      connect(address, 'producer', { timeoutMs: Number.POSITIVE_INFINITY }),
+      connect(address, 'consumer'),
+    ]
     await Promise.all([untilReady(redis), untilReady(subscriber)])
     const engine = new CacheEngine({
       redis,

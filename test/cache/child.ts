@@ -6,7 +6,7 @@ import { connect, untilReady } from '../../src/redis/store.ts'
 
 const { path, prefix } = JSON.parse(process.argv[2] ?? '{}') as { path: string; prefix: string }
 const address = { path, db: 0 } as Parameters<typeof connect>[0]
-const redis = connect(address, 'producer')
+const redis = connect(address, 'producer', { timeoutMs: Number.POSITIVE_INFINITY })
 const subscriber = connect(address, 'consumer')
 await Promise.all([untilReady(redis), untilReady(subscriber)])
 const engine = new CacheEngine({

@@ -12,7 +12,7 @@ export type TestCache = CacheEngine & { close(): Promise<void> }
  */
 export async function openCache(server: TestRedis, options: Partial<EngineOptions> = {}): Promise<TestCache> {
   const address = { path: server.path, db: 0 } as Parameters<typeof connect>[0]
-  const redis = connect(address, 'producer')
+  const redis = connect(address, 'producer', { timeoutMs: Number.POSITIVE_INFINITY })
   const subscriber = connect(address, 'consumer')
   await Promise.all([untilReady(redis), untilReady(subscriber)])
   const engine = new CacheEngine({
