@@ -1,8 +1,9 @@
-import { breakersOf, cachePages } from './app/cache.ts'
+import { breakersOf, cachePages, startCache } from './app/cache.ts'
+import { logConnection } from './app/connections.ts'
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
 import { createLife, group } from './app/life.ts'
-import { startServices } from './app/services.ts'
+import { type StartedServices, startServices } from './app/services.ts'
 import { createRunners, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
@@ -15,7 +16,7 @@ import { healthRoutes } from './http/health.ts'
 import { inboxPages, inboxRoutes } from './http/inbox.ts'
 import { apiLimit, signInLimit } from './http/limit.ts'
 import { HttpServer } from './http/server.ts'
-import { createSessions } from './http/sessions.ts'
+import { createSessions, sessionTimeoutMs } from './http/sessions.ts'
 import { type BullQueue, openQueues } from './jobs/bull.ts'
 import { Cancellations } from './jobs/cancel.ts'
 import { Gate } from './jobs/gate.ts'
@@ -37,6 +38,7 @@ import { apiKeysOf, type Generated, rememberUrl, sourcesOf } from './ops/first-s
 import { readiness } from './ops/readiness.ts'
 import { checkStore, connect, disconnect, durabilityOf, untilReady } from './redis/store.ts'
 import { Stores } from './redis/stores.ts'
+import { Organizations } from './tenants/organizations.ts'
 
 /*
  * The map: every service, in the order in which it starts. They stop in reverse, under one deadline. This is the only
@@ -53,6 +55,8 @@ export type AppOptions = {
   readonly keeperFile?: string
   /** The compiled entry of isolated workers' processes, where it is not beside the running code. */
   readonly isolateEntry?: string | undefined
+  /** The compiled process of the embedded database, where it is not beside the running code. */
+  readonly databaseEntry?: string | undefined
   readonly now?: () => number
   /** Longest wait for the store that counts limits, where the usual one is too short for a machine that is busy with tests. */
   readonly limitPatienceMs?: number | undefined
@@ -121,7 +125,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     )
     const cacheWatch = await run(new StoreWatch({ redis: cache, store: 'cache', watermark: 1, metrics }))
 
-    const services = await startServices(run, { ...options, metrics, now, limiter, address: stores.address('cache') })
+    const caching = await startCache(run, { ...options, metrics, now, address: stores.address('cache') })
 
     // — jobs
     const bull = openQueues(queues, reader, config.keyPrefix)
@@ -153,9 +157,18 @@ export async function startApp(options: AppOptions): Promise<App> {
       }),
     )
     if (has('scheduler') || has('worker')) await run(new Scheduler({ queues, bull, log, mayChange: has('scheduler') }))
+    const organizations = await run(new Organizations({ config, log }))
+    let services: StartedServices | undefined
     const runners: Runner[] = []
     if (has('worker')) {
       const consumer = await open(stores.address('queue'), 'consumer')
+      services = await startServices(run, {
+        ...options,
+        cacheStore: stores.address('cache'),
+        organizations,
+        limiter,
+        ...caching,
+      })
       runners.push(
         ...(await createRunners(run, {
           ...options,
@@ -184,11 +197,12 @@ export async function startApp(options: AppOptions): Promise<App> {
       readiness({
         queueStore: queueWatch,
         cacheStore: cacheWatch,
-        breakers: breakersOf(services),
+        breakers: breakersOf(caching),
         durability: config.durability,
         runners,
         spool: edge?.spool.stats(),
-        sources: edge?.sources.trouble,
+        files: { sources: edge?.sources.trouble, organizations: organizations.trouble },
+        services: services?.checks() ?? [],
         stopping: isStopping(),
       })
     const gauges = createGauges(bull, metrics)
@@ -208,6 +222,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         queues,
         enqueueEvent: producer.enqueueEvent,
         revive: producer.revive,
+        tenants: organizations,
         take: limiter.take,
         metrics,
         log,
@@ -225,8 +240,9 @@ export async function startApp(options: AppOptions): Promise<App> {
             desk,
             waits,
             gatekeeper,
-            services: cacheRoutes({ ...cachePages(services), gatekeeper }),
+            services: cacheRoutes({ ...cachePages(caching), gatekeeper }),
             bodyLimit: config.bodyLimit,
+            organizations,
             limit: apiLimit(gatekeeper, limiter.take, config.apiRate),
             inbox: inbox.isOn
               ? inboxRoutes({ redis: reader, key: inbox.key, bull, deliver: edge.deliver, gatekeeper })
@@ -240,7 +256,11 @@ export async function startApp(options: AppOptions): Promise<App> {
             countSignIn: signInLimit(limiter),
             inbox: inbox.isOn ? inboxPages({ redis: reader, key: inbox.key, bull }) : undefined,
           }),
-          sessions: createSessions(cache, config.keyPrefix, keys.value),
+          sessions: createSessions(
+            await open(stores.address('cache'), 'producer', sessionTimeoutMs),
+            config.keyPrefix,
+            keys.value,
+          ),
           log,
         }),
       })
@@ -255,15 +275,5 @@ export async function startApp(options: AppOptions): Promise<App> {
   } catch (error) {
     await stop(Date.now() + 5_000)
     throw error
-  }
-}
-
-/** One line when a connection is lost, not one for each attempt to get it back. */
-function logConnection(log: Logger, purpose: string): (error: Error) => void {
-  let last = 0
-  return (error) => {
-    if (Date.now() - last < 5_000) return
-    last = Date.now()
-    log.warn({ err: error, connection: purpose }, 'store connection; reconnecting')
   }
 }

@@ -10,6 +10,7 @@ import { print, table } from './cli/print.ts'
 import { addDead, addRedrive } from './cli/redrive.ts'
 import { addSchedules } from './cli/schedules.ts'
 import { addSend } from './cli/send.ts'
+import { addSessions } from './cli/sessions.ts'
 import { withTools } from './cli/with-tools.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { formatDuration } from './define/duration.ts'
@@ -40,6 +41,7 @@ addRedrive(program)
 addExplain(program)
 addQueueSettings(program)
 addCache(program)
+addSessions(program)
 
 program
   .command('enqueue')

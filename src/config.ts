@@ -1,5 +1,14 @@
+import { organizationMistakes } from './config/organizations.ts'
 import { type Setting, settings, shortForms } from './config/settings.ts'
-import type { ApiKeyConfig, Durability, Role, SourceConfig, SourceType, StoreAddress } from './config/types.ts'
+import type {
+  ApiKeyConfig,
+  Durability,
+  Organization,
+  Role,
+  SourceConfig,
+  SourceType,
+  StoreAddress,
+} from './config/types.ts'
 import type { LimitRule } from './define/services.ts'
 import { messageOf } from './errors.ts'
 
@@ -27,6 +36,12 @@ export type Config = {
   readonly sources: readonly SourceConfig[]
   /** `read` gives all sources anew, those of the environment included. Throws with what is wrong in the file. */
   readonly sourcesFile?: { readonly path: string; readonly read: () => readonly SourceConfig[] }
+  /** Undefined: an embedded database in `dataDir`. */
+  readonly databaseUrl: string | undefined
+  readonly sessionTtlMs: number
+  readonly organizations: readonly Organization[]
+  /** As `sourcesFile`, for organizations. */
+  readonly organizationsFile?: { readonly path: string; readonly read: () => readonly Organization[] }
   /** Empty: one admin key is made on first start. */
   readonly apiKeys: readonly ApiKeyConfig[]
   /** Requests of one API key; undefined is no limit. */
@@ -100,6 +115,10 @@ export function loadConfig(
   }
   lines.push(...twice([...fixed, ...fromFile]))
 
+  const organizations = get('ORGANIZATIONS') ?? []
+  const allOrganizations = [...organizations, ...(get('ORGANIZATIONS_FILE') ?? [])]
+  lines.push(...organizationMistakes(allOrganizations))
+
   const apiKeys = [...(get('API_KEYS') ?? []), ...(get('API_KEYS_FILE') ?? [])]
   for (const [index, key] of apiKeys.entries())
     if (apiKeys.findIndex((other) => other.hash === key.hash) !== index)
@@ -122,6 +141,17 @@ export function loadConfig(
     ...(env.SOURCES_FILE === undefined
       ? {}
       : { sourcesFile: { path: env.SOURCES_FILE, read: () => readSources(fixed, env.SOURCES_FILE as string) } }),
+    databaseUrl: get('DATABASE_URL'),
+    sessionTtlMs: must('SESSION_TTL'),
+    organizations: allOrganizations,
+    ...(env.ORGANIZATIONS_FILE === undefined
+      ? {}
+      : {
+          organizationsFile: {
+            path: env.ORGANIZATIONS_FILE,
+            read: () => readOrganizations(organizations, env.ORGANIZATIONS_FILE as string),
+          },
+        }),
     apiKeys,
     apiRate: must('API_RATE'),
     bodyLimit: must('BODY_LIMIT'),
@@ -174,6 +204,13 @@ function readSources(fixed: readonly SourceConfig[], path: string): readonly Sou
   const [mistake] = twice(sources)
   if (mistake !== undefined) throw new Error(mistake)
   return sources
+}
+
+function readOrganizations(fixed: readonly Organization[], path: string): readonly Organization[] {
+  const all = [...fixed, ...settings.ORGANIZATIONS_FILE.parse(path)]
+  const [mistake] = organizationMistakes(all)
+  if (mistake !== undefined) throw new Error(mistake)
+  return all
 }
 
 function twice(sources: readonly SourceConfig[]): string[] {

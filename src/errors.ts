@@ -85,11 +85,26 @@ export const errorTable = {
     todo: 'Wait longer, or look at it later: it goes on all the same.',
   },
 
-  // — in code: what a handler's cache throws
+  // — in code: what the services of a handler throw
   'never-cached': {
     status: 500,
     title: 'Not to be cached',
     todo: 'Ask where the truth is, each time: docs/cache.md lists the namespaces that are refused, and why.',
+  },
+  'database-unavailable': {
+    status: 503,
+    title: 'The database does not answer',
+    todo: 'Correct DATABASE_URL, or start the database; a job that failed because of it is retried.',
+  },
+  'session-contended': {
+    status: 503,
+    title: 'The session was changed by others all the time',
+    todo: 'Try it again; many jobs of one session belong in one order (docs/fairness.md).',
+  },
+  'secret-unavailable': {
+    status: 500,
+    title: 'The secret is not where the organization has it',
+    todo: 'Set the variable, or mend the file, that the detail names.',
   },
 
   internal: { status: 500, title: 'Internal error', todo: 'Search the logs for the request id.' },

@@ -72,7 +72,11 @@ it.each([
   [['send', 'slack', 'app_mention', '--count', 'many'], 2, 'whole number'],
   [['send', 'slack', 'app_mention', '--url', 'http://127.0.0.1:1'], 1, 'does not answer'],
   [['send', 'slack', 'app_mention', '--source', 'other'], 1, "there is no source 'other'"],
-  [['enqueue', 'nope', '{}'], 1, 'there are cache-warm, github-events, quarantine, slack-commands, slack-events, stripe-events'],
+  [
+    ['enqueue', 'nope', '{}'],
+    1,
+    'there are cache-warm, github-events, quarantine, slack-commands, slack-events, stripe-events',
+  ],
   [['enqueue', 'slack-events', '{'], 1, 'not JSON'],
   [['enqueue', 'slack-events', '{"type":5}'], 1, 'type: '],
   [['jobs', 'slack-events', 'nope'], 1, 'there is no job nope'],

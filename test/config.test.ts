@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Config, ConfigError, hashKey, loadConfig, settings } from '../src/config.ts'
 import { forms, letters, perTime, port, size, sizeOrNone, time } from './config/allowed.ts'
+import { type Env, type Row, sessionRows, tenantRows } from './config/rows.ts'
 
-type Env = Record<string, string | undefined>
 const load = (env: Env = {}, flags = {}, isTerminal = false) => loadConfig(env, flags, isTerminal)
 
 /** What a start with these would say. */
@@ -39,14 +39,6 @@ const unread = `cannot be read: ENOENT: no such file or directory, open '${missi
 const roles = 'http, worker, scheduler'
 const host = { REDIS_HOST: 'r' }
 
-type Row = {
-  of: (config: Config) => unknown
-  unset: unknown
-  good: readonly [text: string, value: unknown][]
-  bad: readonly [text: string, allowed: string][]
-  /** What it needs beside it to be of any use. */
-  besides?: Env
-}
 const queueStore = ({ queueStore: store }: Config) => (store === 'managed' ? store : { ...store })
 const part = (name: 'host' | 'port' | 'username' | 'password' | 'tls') => (config: Config) =>
   config.queueStore === 'managed' ? undefined : config.queueStore[name]
@@ -216,6 +208,8 @@ const table: Record<keyof typeof settings, Row> = {
     good: [['0', 0]],
     bad: [['1kb', sizeOrNone]],
   },
+  ...sessionRows,
+  ...tenantRows({ file, missing, unread }),
   API_KEYS: {
     of: (c) => c.apiKeys,
     unset: [],

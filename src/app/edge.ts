@@ -7,7 +7,7 @@ import { unpack } from '../ingest/accepted.ts'
 import { createDeliver, type Deliver, type EnqueueEvent, quarantineOf, type Revive } from '../ingest/deliver.ts'
 import { Outage } from '../ingest/outage.ts'
 import { Quotas } from '../ingest/quota.ts'
-import { createReceiver } from '../ingest/receive.ts'
+import { createReceiver, type Tenants } from '../ingest/receive.ts'
 import { Sources } from '../ingest/sources.ts'
 import { Spool } from '../ingest/spool.ts'
 import type { Logger } from '../observe/log.ts'
@@ -32,6 +32,7 @@ export async function startEdge(
     enqueueEvent,
     revive,
     take,
+    tenants,
     metrics,
     log,
     now,
@@ -42,6 +43,7 @@ export async function startEdge(
     enqueueEvent: EnqueueEvent
     revive: Revive
     take: TakeLimit
+    tenants: Tenants
     metrics: Metrics
     log: Logger
     now: (() => number) | undefined
@@ -73,6 +75,7 @@ export async function startEdge(
     deliver,
     overflow: config.spoolLimit > 0 ? spool : undefined,
     quotas: new Quotas({ take, metrics }),
+    tenants,
     bodyLimit: config.bodyLimit,
     metrics,
   })

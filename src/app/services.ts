@@ -1,16 +1,14 @@
-import type { Config, StoreAddress } from '../config.ts'
 import type { Services } from '../define/services.ts'
 import type { Limiter } from '../limits/limiter.ts'
-import type { Logger } from '../observe/log.ts'
-import type { Metrics } from '../observe/metrics.ts'
-import { type CacheServices, startCache } from './cache.ts'
+import type { Check } from '../observe/check.ts'
+import type { Organizations } from '../tenants/organizations.ts'
+import { secretsOf } from '../tenants/secrets.ts'
+import type { CacheServices } from './cache.ts'
 import type { Run } from './life.ts'
+import { type SessionsOptions, startSessions } from './sessions.ts'
 
 /** What handlers use beside the queue: for each tenant its own. */
 export type ServicesOf = (tenant: string | undefined) => Services
-
-/** With what pages and tools ask of the same. */
-export type Started = CacheServices & { readonly of: ServicesOf }
 
 /** A part that is not there says so when it is used, and not before. */
 function missing(name: string): never {
@@ -24,29 +22,34 @@ function missing(name: string): never {
   ) as never
 }
 
+export type StartedServices = { readonly of: ServicesOf; readonly checks: () => readonly Check[] }
+
 /** Opens what the services need, in the order in which they need each other. */
 export async function startServices(
   run: Run,
-  options: {
-    config: Config
-    /** Of the cache store. */
-    address: StoreAddress
-    log: Logger
-    metrics: Metrics
-    now: (() => number) | undefined
-    limiter: Limiter
-  },
-): Promise<Started> {
-  const { cache, breakers } = await startCache(run, options)
-  return {
+  {
+    organizations,
+    limiter,
     cache,
     breakers,
+    ...options
+  }: SessionsOptions &
+    CacheServices & {
+      readonly organizations: Organizations
+      readonly limiter: Limiter
+    },
+): Promise<StartedServices> {
+  const { env } = options.config
+  const { sessions, check } = await startSessions(run, options)
+  return {
     of: (tenant) => ({
       cache: cache.of(tenant),
-      sessions: missing('sessions'),
-      limits: options.limiter.of(tenant),
+      sessions: sessions.of(tenant),
+      limits: limiter.of(tenant),
       publish: missing('publish'),
       breakers,
+      secrets: secretsOf(organizations, env, tenant),
     }),
+    checks: () => [check()],
   }
 }

@@ -136,6 +136,19 @@ export function url(value: string): StoreAddress {
   throw new Error(value.includes('@') ? `${allowed}; in a password, write @ : / ? # as %40 %3A %2F %3F %23` : allowed)
 }
 
+/** Of a PostgreSQL. Nothing of the value is repeated in a message, as above. */
+export function databaseUrl(value: string): string {
+  const allowed = 'must be postgres://user:password@host:port/database'
+  try {
+    const { protocol, pathname, username, password } = new URL(value)
+    decodeURIComponent(username + password + pathname)
+    if (['postgres:', 'postgresql:'].includes(protocol) && pathname.length > 1) return value
+  } catch {
+    // not a URL, or a stray percent sign
+  }
+  throw new Error(value.includes('@') ? `${allowed}; in a password, write @ : / ? # as %40 %3A %2F %3F %23` : allowed)
+}
+
 function socketAddress({ hostname, pathname, searchParams, username, password, hash }: URL): StoreAddress | undefined {
   const db = searchParams.get('db') ?? ''
   if (hostname !== '' || pathname.length < 2 || hash !== '' || !/^\d{0,2}$/.test(db)) return undefined

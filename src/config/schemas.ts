@@ -13,7 +13,7 @@ const header = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'must be a header name')
 /** The time of each is remembered for a while: as many as a limit takes. */
 const events = z.int().positive().max(100_000)
 
-const quota = z
+export const quota = z
   .strictObject({
     perSecond: events.optional(),
     perHour: events.optional(),

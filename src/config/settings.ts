@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
+import { organizationsSchema } from './organizations.ts'
 import {
   bytes,
+  databaseUrl,
   duration,
   file,
   flag,
@@ -128,6 +130,28 @@ export const settings = {
     fallback: '64mb',
     meaning: 'memory of the queue store for that; 0 turns it off',
     parse: sizeOrOff(1024 ** 4),
+  },
+  DATABASE_URL: {
+    fallback: undefined,
+    meaning: 'PostgreSQL that keeps sessions; an embedded one in DATA_DIR when unset',
+    parse: databaseUrl,
+    secret: true,
+  },
+  SESSION_TTL: {
+    fallback: '24h',
+    meaning: 'how long an unused session stays in the cache store; the database has it after that',
+    parse: duration(1_000, 90 * 86_400_000),
+  },
+  ORGANIZATIONS: {
+    fallback: undefined,
+    meaning: 'JSON: organizations with their Slack teams, quota and references to secrets',
+    parse: json(organizationsSchema()),
+    secret: true,
+  },
+  ORGANIZATIONS_FILE: {
+    fallback: undefined,
+    meaning: 'file with the same JSON; read again when it changes',
+    parse: jsonFile(organizationsSchema()),
   },
   API_KEYS: {
     fallback: undefined,

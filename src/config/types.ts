@@ -60,6 +60,20 @@ export type SourceConfig = {
   readonly hmac?: HmacScheme
 }
 
+/** Where a secret is: in the variable or the file of that name. Never the secret itself. */
+export type SecretRef = { readonly from: 'env' | 'file'; readonly name: string }
+
+/** A tenant that has a name, and what belongs to it. */
+export type Organization = {
+  /** The tenant. */
+  readonly id: string
+  readonly name: string
+  readonly slackTeams: readonly string[]
+  /** For all that its sources send, on top of their own quotas. */
+  readonly quota?: Quota
+  readonly secrets: Readonly<Record<string, SecretRef>>
+}
+
 export type ApiRole = 'viewer' | 'operator' | 'admin'
 export type ApiKeyConfig = {
   /** sha256 of the key, lower hex. The key itself is not kept. */

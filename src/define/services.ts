@@ -91,14 +91,15 @@ export type ToolRun = {
   readonly note?: string
 }
 
-/** A conversation. `messages` holds the last 50, `toolRuns` the last 20. */
+/** A conversation. `messages` holds the last 50, `toolRuns` the last 20; a text over 16 KB is cut, with a mark. Of more than 256 KB the oldest messages go. */
 export type Session = {
   readonly id: string
+  /** Empty for jobs without one. */
   readonly tenant: string
   readonly user: string | undefined
   readonly messages: readonly Message[]
   readonly toolRuns: readonly ToolRun[]
-  /** Anything small and serializable that belongs to the conversation. */
+  /** Anything serializable that belongs to the conversation, up to 64 KB. */
   readonly data: Readonly<Record<string, unknown>>
   /** Counts changes, from 1. */
   readonly version: number
@@ -107,11 +108,15 @@ export type Session = {
 }
 
 export type Sessions = {
-  /** Of this tenant only; undefined when there is none. Restored from the database when it is no longer hot. */
+  /**
+   * Of this tenant only; undefined when there is none. Restored from the database when it is no longer hot. Rarely, when a process died
+   * in the middle of a change, it is up to 2 s old; what `update` starts from never is.
+   */
   get(id: string): Promise<Session | undefined>
   /**
    * Adds to a session, which is made when there is none. Several at once lose nothing. `change` sees the newest state and says what to
-   * add or set; it may be called again when another process was faster.
+   * add or set (of `data`, undefined takes a field away); it may be called again when another process was faster. It is the session of
+   * the first `user` that is named. Resolves when the database has it; throws `database-unavailable`, and then nothing was told to anybody.
    */
   update(
     id: string,
@@ -153,12 +158,19 @@ export type Breakers = {
 }
 export type BreakerCall<Value> = (given: { signal: AbortSignal }) => Promise<Value>
 
+/** What ORGANIZATIONS names for the tenant. Ask each time: a secret may be replaced while the process runs. Do not keep or log it. */
+export type Secrets = {
+  /** Undefined when the organization names none of this name. Throws `secret-unavailable` when it does, but nothing is there. */
+  get(name: string): Promise<string | undefined>
+}
+
 export type Services = {
   readonly cache: Cache
   readonly sessions: Sessions
   readonly limits: Limits
   readonly publish: Publish
   readonly breakers: Breakers
+  readonly secrets: Secrets
 }
 
 /** For where there are none: says so when one is asked for, and not before. */
@@ -172,5 +184,6 @@ export function noServices(why: string): Services {
     limits: { get: refuse },
     publish: { get: refuse },
     breakers: { get: refuse },
+    secrets: { get: refuse },
   })
 }

@@ -13,9 +13,11 @@ import type { Desk } from '../jobs/desk.ts'
 import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspect.ts'
 import { listSchedules } from '../jobs/schedules.ts'
 import type { Waits } from '../jobs/wait-for.ts'
+import type { Organizations } from '../tenants/organizations.ts'
 import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
 import { jobActionRoutes } from './job-actions.ts'
 import { otherMethods } from './methods.ts'
+import { organizationRoutes } from './organizations.ts'
 import { parse } from './parse.ts'
 import { queueRoutes } from './queue-routes.ts'
 import { deadRoutes } from './redrive.ts'
@@ -55,6 +57,7 @@ export function apiRoutes({
   services,
   limit,
   inbox,
+  organizations,
 }: {
   queues: readonly AnyQueue[]
   bull: ReadonlyMap<string, BullQueue>
@@ -69,6 +72,7 @@ export function apiRoutes({
   limit: RequestHandler
   /** Routes of the inbox; undefined when it is off. */
   inbox: Router | undefined
+  organizations: Organizations
 }): Router {
   const router = Router()
   const byName = new Map(queues.map((queue) => [queue.name, queue]))
@@ -153,6 +157,7 @@ export function apiRoutes({
   router.use(deadRoutes({ desk, gatekeeper }))
   router.use(queueRoutes({ queues, bull, desk, gatekeeper }))
   router.use(services)
+  router.use(organizationRoutes({ organizations, gatekeeper }))
   if (inbox) router.use(inbox)
   router.use(otherMethods(router))
   return router

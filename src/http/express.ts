@@ -3,6 +3,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler, t
 import helmet from 'helmet'
 import { MillraceError } from '../errors.ts'
 import type { Logger } from '../observe/log.ts'
+import { bearerOf } from './auth.ts'
 import { errorPage } from './page.ts'
 import { problemOf } from './problem.ts'
 import { sameOrigin } from './same-origin.ts'
@@ -31,11 +32,15 @@ export function createExpress({
   app.use(securityHeaders())
   app.use(health)
   if (api && dashboard && sessions) {
-    app.use(['/api', '/dashboard'], sessions)
+    app.use('/dashboard', sessions)
+    // Who brings a key has no use for a session, nor for a store that keeps sessions.
+    app.use('/api', (request, response, next) =>
+      bearerOf(request) === undefined ? sessions(request, response, next) : next(),
+    )
     app.use('/dashboard', sameOrigin)
     // Without a session there is nothing that another site could make use of: who has no key is told so.
     app.use('/api', (request, response, next) =>
-      request.session.keyId === undefined ? next() : sameOrigin(request, response, next),
+      request.session?.keyId === undefined ? next() : sameOrigin(request, response, next),
     )
     app.use('/api', api)
     app.use('/dashboard', dashboard)

@@ -9,9 +9,12 @@ import { keys } from '../redis/keys.ts'
 /** A working day; each request starts it anew. */
 const lifetimeMs = 12 * 3_600_000
 
-/** Browser sessions, kept in the cache store: losing one costs a sign-in. */
+/** Longest wait for the cache store, for the connection's `timeoutMs`: a person who waits longer reloads the page. */
+export const sessionTimeoutMs = 1_000
+
+/** Browser sessions, kept in the cache store: losing one costs a sign-in. With the store away pages say so, all but the form. */
 export function createSessions(redis: Redis, prefix: string, apiKeys: readonly ApiKeyConfig[]): RequestHandler {
-  return session({
+  const middleware = session({
     name: 'millrace',
     store: new RedisStore({ client: redis, prefix: keys.session(prefix), ttl: lifetimeMs / 1_000 }),
     // Sign a random id that is worthless without the store. One for each key, all of which are accepted: a key that is
@@ -22,4 +25,8 @@ export function createSessions(redis: Redis, prefix: string, apiKeys: readonly A
     rolling: true,
     cookie: { httpOnly: true, sameSite: 'lax', secure: 'auto', maxAge: lifetimeMs },
   })
+  return (request, response, next) => {
+    const isForm = request.method === 'GET' && request.baseUrl + request.path === '/dashboard/sign-in'
+    middleware(request, response, (error?: unknown) => (error === undefined || isForm ? next() : next(error)))
+  }
 }

@@ -27,7 +27,12 @@ export type Accepted = {
   readonly body: Buffer
 }
 
-export function accept(source: Source, request: HookRequest, parsed: Exclude<Parsed, { kind: 'answer' }>): Accepted {
+export function accept(
+  source: Source,
+  request: HookRequest,
+  parsed: Exclude<Parsed, { kind: 'answer' }>,
+  tenantOfTeam: (team: string) => string = (team) => team,
+): Accepted {
   const isEvent = parsed.kind === 'event'
   return {
     source: source.name,
@@ -36,7 +41,7 @@ export function accept(source: Source, request: HookRequest, parsed: Exclude<Par
     keepRaw: source.keepRaw === true,
     id: parsed.id,
     ...(isEvent && parsed.alias !== undefined ? { alias: parsed.alias } : {}),
-    tenant: source.tenant ?? (isEvent ? parsed.tenant : undefined),
+    tenant: source.tenant ?? tenantOf(source, isEvent ? parsed.tenant : undefined, tenantOfTeam),
     contentType: request.header('content-type'),
     receivedAt: request.now,
     type: isEvent ? parsed.type : undefined,
@@ -45,6 +50,11 @@ export function accept(source: Source, request: HookRequest, parsed: Exclude<Par
     payload: isEvent ? parsed.payload : undefined,
     body: request.body,
   }
+}
+
+/** What Slack names is a team; a team may belong to an organization. */
+function tenantOf({ type }: Source, named: string | undefined, ofTeam: (team: string) => string): string | undefined {
+  return named !== undefined && type === 'slack' ? ofTeam(named) : named
 }
 
 const lengthBytes = 4

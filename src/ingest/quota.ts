@@ -9,7 +9,11 @@ import type { Source } from './sources.ts'
 const burstTime = '10s' as const
 
 /** One rule: so many events, and what else may come when they are used up. */
-type Rule = { readonly name: 'tenant' | 'source'; readonly rule: LimitRule; readonly burst: LimitRule | undefined }
+type Rule = {
+  readonly name: 'tenant' | 'organization' | 'source'
+  readonly rule: LimitRule
+  readonly burst: LimitRule | undefined
+}
 
 /** How many events a source, and each tenant of it, may send. */
 export class Quotas {
@@ -22,16 +26,27 @@ export class Quotas {
   }
 
   /**
-   * Counts one event. Throws `over-quota` with Retry-After, except for providers that would count it as our failure: their
+   * Counts one event; `ofTenant` is what its organization may send through all sources together. Throws `over-quota` with Retry-After, except for providers that would count it as our failure: their
    * events are taken, and only the metric tells.
    */
-  async take(source: Source, tenant: string | undefined): Promise<void> {
+  async take(source: Source, tenant: string | undefined, ofTenant?: Quota): Promise<void> {
     // The tenant's first: what is refused to one tenant must not use up what the source has for the others.
-    const rules = [...rulesOf('tenant', source.tenantQuota), ...rulesOf('source', source.quota)]
+    const rules = [
+      ...rulesOf('tenant', source.tenantQuota),
+      ...rulesOf('organization', ofTenant),
+      ...rulesOf('source', source.quota),
+    ]
     for (const { name, rule, burst } of rules) {
       const take = (kind: string, one: LimitRule) =>
         // Events that belong to nobody are one tenant's together, or a quota for each would bound none of them.
-        this.#take({ scope: 'source', tenant: name === 'tenant' ? tenant : '*', name: `${kind}:${source.name}` }, one)
+        this.#take(
+          {
+            scope: 'source',
+            tenant: name === 'source' ? '*' : tenant,
+            name: name === 'organization' ? kind : `${kind}:${source.name}`,
+          },
+          one,
+        )
       const taken = await take(name, rule)
       if (taken.ok || (burst && (await take(`${name}-burst`, burst)).ok)) continue
       this.#metrics.eventsOverQuota.inc({ source: source.name })

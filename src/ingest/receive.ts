@@ -1,3 +1,4 @@
+import type { Quota } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { accept, pack } from './accepted.ts'
@@ -13,6 +14,12 @@ export type Receiver = {
   readonly receive: (request: HookRequest) => Promise<HookReply>
 }
 
+/** What is known of tenants. */
+export type Tenants = {
+  readonly tenantOfTeam: (slackTeam: string) => string
+  readonly quotaOf: (tenant: string) => Quota | undefined
+}
+
 /** Where accepted requests wait while the store is away. Throws `spool-unavailable`. */
 export type Overflow = { append(record: Buffer): Promise<void> }
 
@@ -25,6 +32,7 @@ export function createReceiver({
   deliver,
   overflow,
   quotas,
+  tenants,
   bodyLimit,
   metrics,
 }: {
@@ -33,6 +41,7 @@ export function createReceiver({
   /** Undefined when the spool is off. */
   overflow: Overflow | undefined
   quotas: Quotas
+  tenants: Tenants
   bodyLimit: number
   metrics: Metrics
 }): Receiver {
@@ -56,8 +65,10 @@ export function createReceiver({
 
       const parsed = provider.parse(request)
       if (parsed.kind === 'answer') return answer(parsed)
-      const accepted = accept(source, request, parsed)
-      if (source.quota || source.tenantQuota) await quotas.take(source, accepted.tenant)
+      const accepted = accept(source, request, parsed, tenants.tenantOfTeam)
+      const { tenant } = accepted
+      const ofTenant = tenant === undefined ? undefined : tenants.quotaOf(tenant)
+      if (source.quota || source.tenantQuota || ofTenant) await quotas.take(source, tenant, ofTenant)
       try {
         const { duplicate, quarantined } = await deliver(accepted, { isPromised: provider.isNeverRefused })
         const outcome = quarantined !== undefined ? 'quarantined' : duplicate ? 'duplicate' : 'stored'

@@ -5,6 +5,7 @@ import {
   type Limits,
   noServices,
   type Publish,
+  type Secrets,
   type Services,
   type Sessions,
 } from '../define/services.ts'
@@ -90,6 +91,10 @@ export class AttemptContext implements Context {
 
   get breakers(): Breakers {
     return this.#own.breakers
+  }
+
+  get secrets(): Secrets {
+    return this.#own.secrets
   }
 
   get #own(): Services {

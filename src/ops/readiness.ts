@@ -14,7 +14,8 @@ export function readiness({
   durability,
   runners,
   spool,
-  sources,
+  files,
+  services,
   stopping,
 }: {
   queueStore: StoreWatch
@@ -24,8 +25,10 @@ export function readiness({
   runners: readonly Runner[]
   /** Undefined without the role http. */
   spool: SpoolStats | undefined
-  /** What is wrong with SOURCES_FILE as it is now. */
-  sources: string | undefined
+  /** What is wrong with SOURCES_FILE and ORGANIZATIONS_FILE as they are now. */
+  files: Readonly<Record<'sources' | 'organizations', string | undefined>>
+  /** Of what handlers use beside the queue. */
+  services: readonly Check[]
   stopping: boolean
 }): Check[] {
   const { facts, error } = queueStore.seen
@@ -48,7 +51,9 @@ export function readiness({
     breakersCheck(breakers),
   )
   if (spool) checks.push(spoolCheck(spool))
-  if (sources !== undefined) checks.push({ name: 'sources', state: 'warn', detail: sources })
+  checks.push(...services)
+  for (const [name, trouble] of Object.entries(files))
+    if (trouble !== undefined) checks.push({ name, state: 'warn', detail: trouble })
   if (stopping) checks.push({ name: 'stopping', state: 'fail', detail: 'this process is shutting down' })
   return checks
 }

@@ -42,6 +42,8 @@ export const keys = {
   /** String, whoever counts, its window or until the bucket is full, and a second. Cache store. `rule` is part of it: another rule counts anew. */
   limit: (prefix: string, scope: string, tenant: string | undefined, name: string, rule: string) =>
     `${prefix}:limit:${scope}:${keyPart(tenant)}:${keyPart(name)}:${rule}`,
+  /** Hash, whoever uses `sessions`, SESSION_TTL from its last use. Cache store. A copy of a conversation; the original is in the database. */
+  conversation: (prefix: string, room: string, id: string) => `${prefix}:conversation:${room}:${id}`,
 }
 
 /** Longer ones are hashed. */

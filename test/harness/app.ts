@@ -5,6 +5,7 @@ import { type App, startApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config.ts'
 import { type Definitions, loadDefinitions } from '../../src/load.ts'
 import { createLogger, type Logger } from '../../src/observe/log.ts'
+import { built } from './process.ts'
 import { freshId, slackSecret } from './slack.ts'
 
 export const adminKey = 'admin-key-of-the-tests'
@@ -65,6 +66,7 @@ export async function startTestApp(
     definitions: definitions ?? (await loadDefinitions()),
     log: log ?? createLogger(config),
     isolateEntry,
+    databaseEntry: built('sessions/embedded-process.js'),
     limitPatienceMs,
     ...(now ? { now } : {}),
   })
