@@ -61,7 +61,10 @@ describe('warming', () => {
     expect(computed.sort()).toEqual(['everybody', 'everybody', 'often-T*', 'often-T1'])
     expect(await after.of('T*').cached(channels.compute, channels)('often-T*')).toEqual(['general of often-T*'])
     expect(computed.length).toBe(4)
-    expect(await after.of(undefined).warm({ ...fast, warmers: [channels], top: 1 })).toMatchObject({ warmed: 0, fresh: 4 })
+    expect(await after.of(undefined).warm({ ...fast, warmers: [channels], top: 1 })).toMatchObject({
+      warmed: 0,
+      fresh: 4,
+    })
     expect(await after.of(undefined).warm({ ...fast, warmers: [channels], names: ['numbers'] })).toMatchObject({
       warmed: 0,
       fresh: 0,
