@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { keyPart, room } from './room.ts'
 
 /*
  * Every Redis key that Millrace itself makes, with type, owner and lifetime. BullMQ's keys share the prefix:
@@ -41,20 +41,7 @@ export const keys = {
 
   /** String, whoever counts, its window or until the bucket is full, and a second. Cache store. `rule` is part of it: another rule counts anew. */
   limit: (prefix: string, scope: string, tenant: string | undefined, name: string, rule: string) =>
-    `${prefix}:limit:${scope}:${keyPart(tenant)}:${keyPart(name)}:${rule}`,
+    `${prefix}:limit:${scope}:${room(tenant)}:${keyPart(name)}:${rule}`,
   /** Hash, whoever uses `sessions`, SESSION_TTL from its last use. Cache store. A copy of a conversation; the original is in the database. */
   conversation: (prefix: string, room: string, id: string) => `${prefix}:conversation:${room}:${id}`,
-}
-
-/** Longer ones are hashed. */
-const longestPart = 200
-
-/**
- * Any text as a part of a key, so that no two meet and nothing in it means anything to Redis: as it is when it is plain, else
- * `~` and its UTF-16 in base64url, which keeps apart even what UTF-8 does not. Nothing is `-`.
- */
-export function keyPart(text: string | undefined): string {
-  if (text === undefined) return '-'
-  if (text.length > longestPart) return `~~${createHash('sha256').update(text, 'utf16le').digest('base64url')}`
-  return text !== '-' && /^[\w.-]+$/.test(text) ? text : `~${Buffer.from(text, 'utf16le').toString('base64url')}`
 }
