@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import { keys } from '../redis/keys.ts'
 import { type Core, epochKey, freshToken, type Ref, refOf, tagKeys } from './core.ts'
 import type { Held } from './local.ts'
@@ -101,14 +102,19 @@ export async function forgetPattern(
   const message: Message = { forget: 'pattern', room, pattern }
   forgetHere(core, message)
   // First: who began to compute before this may no longer store, however the search below meets it.
-  await core.store.ask((redis) => redis.set(epochKey(core, room), freshToken(), 'PX', epochMs), stepMs)
+  // The others are told now, and again at the end: what they read meanwhile may have been found only later.
+  const tell = (redis: Redis) => redis.publish(core.told.channel, core.told.write(message))
+  await core.store.ask(
+    (redis) => Promise.all([redis.set(epochKey(core, room), freshToken(), 'PX', epochMs), tell(redis)]),
+    stepMs,
+  )
   forgetHere(core, message)
   let gone = 0
   for await (const found of entriesLike(core, room, pattern)) {
     gone += await core.store.ask((redis) => redis.unlink(found), stepMs)
     onProgress(gone)
   }
-  await core.store.ask((redis) => redis.publish(core.told.channel, core.told.write(message)), stepMs)
+  await core.store.ask(tell, stepMs)
   forgetHere(core, message)
   return gone
 }
