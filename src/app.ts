@@ -3,6 +3,7 @@ import { logConnection } from './app/connections.ts'
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
 import { createLife, group } from './app/life.ts'
+import { createPublishing, startLive } from './app/live.ts'
 import { type StartedServices, startServices } from './app/services.ts'
 import { createRunners, settingsOf, watchOver, withoutWorker, workersOf } from './app/workers.ts'
 import type { Config, SourceConfig, StoreAddress } from './config.ts'
@@ -124,6 +125,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       new StoreWatch({ redis: reader, store: 'queue', watermark: config.memoryWatermark, metrics }),
     )
     const cacheWatch = await run(new StoreWatch({ redis: cache, store: 'cache', watermark: 1, metrics }))
+    const publishing = createPublishing({ redis: await open(stores.address('cache'), 'producer'), config, metrics })
 
     const caching = await startCache(run, { ...options, metrics, now, address: stores.address('cache') })
 
@@ -168,6 +170,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         organizations,
         limiter,
         ...caching,
+        publish: publishing.publish,
       })
       runners.push(
         ...(await createRunners(run, {
@@ -188,8 +191,10 @@ export async function startApp(options: AppOptions): Promise<App> {
       await watchOver(run, { runners, redis: consumer, bull, log, metrics })
     }
     if (has('scheduler')) await run(new Janitor({ queues, bull, log }))
-    const blocking = () => connect(stores.address('queue'), 'consumer', { onError: logConnection(log, 'waits') })
-    const { desk, waits, waitFor } = await startDesk(run, { config, bull, redis: reader, open: blocking, log })
+    const blocking = (role: 'queue' | 'cache', what: string) => () =>
+      connect(stores.address(role), 'consumer', { onError: logConnection(log, what) })
+    const waiting = blocking('queue', 'waits')
+    const { desk, waits, waitFor } = await startDesk(run, { config, bull, redis: reader, open: waiting, log })
 
     // — http
     let edge: Edge | undefined
@@ -216,6 +221,17 @@ export async function startApp(options: AppOptions): Promise<App> {
     let server: HttpServer | undefined
     if (has('http')) {
       const gatekeeper = new Gatekeeper(keys.value)
+      const live = await startLive(run, {
+        config,
+        bull,
+        gatekeeper,
+        store: publishing.store,
+        cache,
+        queue: reader,
+        openCache: blocking('cache', 'live'),
+        openQueue: blocking('queue', 'live'),
+        metrics,
+      })
       edge = await startEdge(run, {
         config,
         sources: sources.value,
@@ -242,6 +258,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             gatekeeper,
             services: cacheRoutes({ ...cachePages(caching), gatekeeper }),
             bodyLimit: config.bodyLimit,
+            live,
             organizations,
             limit: apiLimit(gatekeeper, limiter.take, config.apiRate),
             inbox: inbox.isOn

@@ -53,6 +53,7 @@ export type Config = {
   /** Bytes; 0 is off. */
   readonly spoolLimit: number
   readonly inbox: { readonly retentionMs: number; readonly limit: number }
+  readonly live: { readonly clients: number; readonly heartbeatMs: number; readonly clientBytes: number }
   readonly shutdownGraceMs: number
   readonly logLevel: string
   readonly logFormat: 'pretty' | 'json'
@@ -160,6 +161,11 @@ export function loadConfig(
     memoryWatermark: must('MEMORY_WATERMARK'),
     spoolLimit: must('SPOOL_LIMIT'),
     inbox: { retentionMs: must('INBOX_RETENTION'), limit: must('INBOX_LIMIT') },
+    live: {
+      clients: must('LIVE_CLIENTS'),
+      heartbeatMs: must('LIVE_HEARTBEAT'),
+      clientBytes: must('LIVE_CLIENT_BUFFER'),
+    },
     shutdownGraceMs: must('SHUTDOWN_GRACE'),
     logLevel: must('LOG_LEVEL'),
     logFormat: get('LOG_FORMAT') ?? (isTerminal ? 'pretty' : 'json'),

@@ -76,6 +76,11 @@ export const errorTable = {
     title: 'Payload does not fit the queue’s schema',
     todo: 'Correct the fields that errors[] names.',
   },
+  'invalid-message': {
+    status: 422,
+    title: 'Message cannot be published',
+    todo: 'Correct topic or data as the detail says.',
+  },
 
   // — in code: what waitFor() throws
   'job-failed': { status: 500, title: 'The job is dead', todo: 'Mend what the detail names, then retry the job.' },

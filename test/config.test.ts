@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Config, ConfigError, hashKey, loadConfig, settings } from '../src/config.ts'
 import { forms, letters, perTime, port, size, sizeOrNone, time } from './config/allowed.ts'
-import { type Env, type Row, sessionRows, tenantRows } from './config/rows.ts'
+import { type Env, liveRows, type Row, sessionRows, tenantRows } from './config/rows.ts'
 
 const load = (env: Env = {}, flags = {}, isTerminal = false) => loadConfig(env, flags, isTerminal)
 
@@ -246,6 +246,7 @@ const table: Record<keyof typeof settings, Row> = {
     good: [['.5', 0.5]],
     bad: ['0', '1.1', '80%', '-0.5', '5e-1'].map((text) => [text, 'must be a number above 0 and up to 1']),
   },
+  ...liveRows,
   SHUTDOWN_GRACE: {
     of: (c) => c.shutdownGraceMs,
     unset: 30_000,

@@ -1,4 +1,4 @@
-import type { Services } from '../define/services.ts'
+import type { Publish, Services } from '../define/services.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import type { Check } from '../observe/check.ts'
 import type { Organizations } from '../tenants/organizations.ts'
@@ -10,18 +10,6 @@ import { type SessionsOptions, startSessions } from './sessions.ts'
 /** What handlers use beside the queue: for each tenant its own. */
 export type ServicesOf = (tenant: string | undefined) => Services
 
-/** A part that is not there says so when it is used, and not before. */
-function missing(name: string): never {
-  return new Proxy(
-    {},
-    {
-      get: () => () => {
-        throw new Error(`${name} is not there yet`)
-      },
-    },
-  ) as never
-}
-
 export type StartedServices = { readonly of: ServicesOf; readonly checks: () => readonly Check[] }
 
 /** Opens what the services need, in the order in which they need each other. */
@@ -30,6 +18,7 @@ export async function startServices(
   {
     organizations,
     limiter,
+    publish,
     cache,
     breakers,
     ...options
@@ -37,6 +26,7 @@ export async function startServices(
     CacheServices & {
       readonly organizations: Organizations
       readonly limiter: Limiter
+      readonly publish: (tenant: string | undefined) => Publish
     },
 ): Promise<StartedServices> {
   const { env } = options.config
@@ -46,7 +36,7 @@ export async function startServices(
       cache: cache.of(tenant),
       sessions: sessions.of(tenant),
       limits: limiter.of(tenant),
-      publish: missing('publish'),
+      publish: publish(tenant),
       breakers,
       secrets: secretsOf(organizations, env, tenant),
     }),

@@ -181,6 +181,21 @@ export const settings = {
     meaning: "share of the queue store's maxmemory above which new work is spooled or refused",
     parse: share,
   },
+  LIVE_CLIENTS: {
+    fallback: '5000',
+    meaning: 'how many may listen at /api/stream of this process',
+    parse: whole(1, 100_000),
+  },
+  LIVE_HEARTBEAT: {
+    fallback: '15s',
+    meaning: 'longest silence of a stream',
+    parse: duration(1_000, 300_000),
+  },
+  LIVE_CLIENT_BUFFER: {
+    fallback: '256kb',
+    meaning: 'bytes that may wait for a listener before it is cut off',
+    parse: bytes,
+  },
   SHUTDOWN_GRACE: { fallback: '30s', meaning: 'one deadline for the whole stop', parse: duration(0, 3_600_000) },
   LOG_LEVEL: {
     fallback: 'info',

@@ -55,6 +55,7 @@ export function apiRoutes({
   gatekeeper,
   bodyLimit,
   services,
+  live,
   limit,
   inbox,
   organizations,
@@ -68,6 +69,8 @@ export function apiRoutes({
   bodyLimit: number
   /** Routes of what handlers use beside the queue. */
   services: Router
+  /** Routes of live updates. */
+  live: { readonly stream: Router; readonly publish: Router }
   /** Counts each request against its key's rate. */
   limit: RequestHandler
   /** Routes of the inbox; undefined when it is off. */
@@ -81,6 +84,8 @@ export function apiRoutes({
     next()
   })
   router.use(gatekeeper.atLeast('viewer'))
+  // Bounded by its own number: all who listen with one key come back at once, and a browser does so once only after a 429.
+  router.use(live.stream)
   router.use(limit)
 
   router.get('/queues', async (request, response) => {
@@ -157,6 +162,7 @@ export function apiRoutes({
   router.use(deadRoutes({ desk, gatekeeper }))
   router.use(queueRoutes({ queues, bull, desk, gatekeeper }))
   router.use(services)
+  router.use(live.publish)
   router.use(organizationRoutes({ organizations, gatekeeper }))
   if (inbox) router.use(inbox)
   router.use(otherMethods(router))

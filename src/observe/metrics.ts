@@ -104,6 +104,24 @@ export function createMetrics() {
       labelNames: ['cache', 'result'] as const,
       registers,
     }),
+    published: new Counter({
+      name: 'millrace_published_total',
+      help: 'Messages for listeners by what became of them: stored, failed',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    streamClients: new Gauge({ name: 'millrace_stream_clients', help: 'Who listens at /api/stream', registers }),
+    streamEnded: new Counter({
+      name: 'millrace_stream_ended_total',
+      help: 'Streams that ended: left, slow, not-allowed, stopping',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+    streamGaps: new Counter({
+      name: 'millrace_stream_gaps_total',
+      help: 'Times that listeners were told that something is lost',
+      registers,
+    }),
     limitsFallback: new Gauge({
       name: 'millrace_limits_fallback',
       help: '1 while this process counts limits for itself, because the cache store is away or slow',

@@ -18,6 +18,8 @@ export const keys = {
   redrives: (prefix: string) => `${prefix}:redrives`,
   /** Hash, with `:jobs` a list, with `:lock` a string. Queue store. 10 min; once it runs, a day after its last step. */
   redrive: (prefix: string, token: string) => `${prefix}:redrive:${token}`,
+  /** Stream, whoever publishes, bounded; a day after the last message. Cache store. What is shown to listeners, of all tenants. */
+  live: (prefix: string) => `${prefix}:live`,
   /** String, http role, the session's lifetime. Cache store. One for each signed-in browser. */
   session: (prefix: string) => `${prefix}:session:`,
 

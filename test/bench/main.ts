@@ -8,6 +8,7 @@ import { compareEdge } from './edge.ts'
 import { compareBacklog, compareGate } from './gate.ts'
 import { compareHeld } from './held.ts'
 import { compareLimits } from './limits.ts'
+import { compareLive } from './live.ts'
 import { machine, machineLine } from './machine.ts'
 import { type Options, readOptions, usage } from './options.ts'
 import { type Comparison, failuresOf, number, pairsOf, summarize, table } from './report.ts'
@@ -27,6 +28,7 @@ const compare = {
   held: compareHeld,
   start: compareStart,
   codec: compareCodec,
+  live: compareLive,
   limits: compareLimits,
   cache: compareCache,
 }

@@ -11,6 +11,7 @@ export const comparisonNames = [
   'held',
   'start',
   'codec',
+  'live',
   'limits',
   'cache',
 ] as const
@@ -21,11 +22,12 @@ Compares Millrace with the plain alternative, in turns, in one run, at the same 
 
   --only NAMES         some of the comparisons, with commas: ${comparisonNames.join(',')}
   --rounds N           rounds of each comparison, after one that is thrown away; default 5
-  --seconds N          length of each run of edge, bare, spool and start; default 4
+  --seconds N          length of each run of edge, bare, spool, start and live; default 4
   --connections N      connections to the edge; default 100
   --events N           jobs in each run of worker, gate, backlog and held, calls in limits; default 20000
   --concurrency N      of the workers; default 50
   --backlog N          jobs that wait behind those of backlog; default 1000000
+  --listeners N        clients of live; default 5000
   --rate N             jobs a second in start; default 1500
   --json FILE          all figures; default dist/bench.json
   --profile FOLDER     also writes CPU profiles of the measured processes there
@@ -45,6 +47,7 @@ export function readOptions(args: readonly string[]) {
       events: { type: 'string', default: '20000' },
       concurrency: { type: 'string', default: '50' },
       backlog: { type: 'string', default: '1000000' },
+      listeners: { type: 'string', default: '5000' },
       rate: { type: 'string', default: '1500' },
       json: { type: 'string', default: fileURLToPath(new URL('../../bench.json', import.meta.url)) },
       profile: { type: 'string' },
@@ -56,7 +59,7 @@ export function readOptions(args: readonly string[]) {
   const wanted = values.only?.split(',')
   const isKnown = (name: string) => comparisonNames.some((known) => known === name)
   if (wanted && !wanted.every(isKnown)) throw new Error(`--only is a list of ${comparisonNames.join(', ')}`)
-  const count = (name: 'rounds' | 'connections' | 'events' | 'concurrency' | 'backlog' | 'rate') => {
+  const count = (name: 'rounds' | 'connections' | 'events' | 'concurrency' | 'backlog' | 'listeners' | 'rate') => {
     const value = Number(values[name])
     if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} is a whole number from 1`)
     return value
@@ -73,6 +76,7 @@ export function readOptions(args: readonly string[]) {
     events: count('events'),
     concurrency: count('concurrency'),
     backlog: count('backlog'),
+    listeners: count('listeners'),
     rate: count('rate'),
   }
 }

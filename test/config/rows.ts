@@ -85,3 +85,24 @@ export function tenantRows({
     },
   } as const satisfies Record<string, Row>
 }
+
+export const liveRows = {
+  LIVE_CLIENTS: {
+    of: (c) => c.live.clients,
+    unset: 5_000,
+    good: [['1', 1]],
+    bad: [['0', 'must be a whole number from 1 to 100000']],
+  },
+  LIVE_HEARTBEAT: {
+    of: (c) => c.live.heartbeatMs,
+    unset: 15_000,
+    good: [['30s', 30_000]],
+    bad: [['10ms', 'must be a duration from 1s to 5m, such as 1500ms, 30s or 5m']],
+  },
+  LIVE_CLIENT_BUFFER: {
+    of: (c) => c.live.clientBytes,
+    unset: 256 * 1024,
+    good: [['1mb', 1024 ** 2]],
+    bad: [['0', 'must be a size from 1kb to 256mb, such as 512kb or 1mb']],
+  },
+} as const satisfies Record<string, Row>

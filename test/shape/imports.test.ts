@@ -13,7 +13,7 @@ const shelves = [
   ['main', 'cli', 'testing'],
   ['app', 'tools'],
   ['http', 'ops'],
-  ['jobs', 'ingest', 'limits', 'sessions', 'tenants', 'cache', 'outbound'],
+  ['jobs', 'ingest', 'limits', 'live', 'sessions', 'tenants', 'cache', 'outbound'],
   ['redis', 'observe', 'load'],
   ['policy', 'config'],
   ['define'],
