@@ -91,6 +91,11 @@ export const errorTable = {
   },
 
   // — in code: what the services of a handler throw
+  'never-cached': {
+    status: 500,
+    title: 'Not to be cached',
+    todo: 'Ask where the truth is, each time: docs/cache.md lists the namespaces that are refused, and why.',
+  },
   'database-unavailable': {
     status: 503,
     title: 'The database does not answer',

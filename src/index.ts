@@ -11,6 +11,7 @@ export {
 } from './define/queue.ts'
 export { RateLimited } from './define/rate-limited.ts'
 export type {
+  BreakerCall,
   Breakers,
   Cache,
   CacheOptions,
@@ -26,7 +27,10 @@ export type {
   Taken,
   ToolRun,
   Ttl,
+  WarmOptions,
+  WarmReport,
 } from './define/services.ts'
+export { type AnyWarmer, defineWarmer, type Warmer, type WarmerOptions } from './define/warmer.ts'
 export {
   type AnyWorker,
   type ChainEnqueue,

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
 import { compareAssistant } from './assistant.ts'
 import { compareBare } from './bare.ts'
+import { compareCache } from './cache.ts'
 import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
 import { compareBacklog, compareGate } from './gate.ts'
@@ -31,6 +32,7 @@ const compare = {
   codec: compareCodec,
   live: compareLive,
   limits: compareLimits,
+  cache: compareCache,
 }
 const options = readOrExit()
 let stage: Stage | undefined

@@ -14,6 +14,7 @@ export const comparisonNames = [
   'codec',
   'live',
   'limits',
+  'cache',
 ] as const
 
 export const usage = `Usage: npm run bench -- [options]
