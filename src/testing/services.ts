@@ -56,7 +56,7 @@ export function fakeServices({ now = Date.now, secrets = {}, replace = {} }: Fak
         published.push({ tenant, topic, data: copy(data), at: now() })
       },
       secrets: { get: async (name) => (tenant === undefined ? undefined : secrets[tenant]?.[name]) },
-      breakers: { run: (name, call) => breakers(tenant, name, call) },
+      breakers: breakers(tenant),
       ...replace,
     }),
     published,

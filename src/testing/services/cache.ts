@@ -1,5 +1,6 @@
-import { type Duration, durationMs } from '../../define/duration.ts'
-import type { Cache, CacheOptions, Ttl, TtlPreset } from '../../define/services.ts'
+import { canonical, checkName } from '../../cache/name.ts'
+import { policyOf } from '../../cache/presets.ts'
+import type { Cache, CacheOptions, WarmReport } from '../../define/services.ts'
 
 /** An entry, as a test looks at it. */
 export type Cached = {
@@ -15,16 +16,7 @@ type Entry = Omit<Cached, 'value'> & {
   readonly json: string | undefined
   readonly ttlMs: number
   readonly staleMs: number
-} & {
   readonly sliding: boolean
-}
-
-const presets: Readonly<Record<TtlPreset, Duration>> = {
-  short: '1m',
-  medium: '5m',
-  long: '15m',
-  hour: '1h',
-  day: '24h',
 }
 
 /** The entries of all tenants. */
@@ -40,6 +32,7 @@ export class CacheShelf {
 
   /** Undefined when there is none; `isStale` when it is past its time, and given only until a new one is there. */
   find(tenant: string | undefined, key: string): { readonly value: unknown; readonly isStale: boolean } | undefined {
+    checkName(key)
     const id = idOf(tenant, key)
     const entry = this.#entries.get(id)
     if (!entry) return undefined
@@ -54,17 +47,12 @@ export class CacheShelf {
   }
 
   put(tenant: string | undefined, key: string, value: unknown, options: CacheOptions): void {
-    const { ttl = 'medium', negative, stale = '0ms', tags = [], sliding = false } = options
-    const fullMs = ttlMs(ttl)
-    const isNone = value === undefined || value === null
-    const ownMs = isNone
-      ? negative === undefined
-        ? Math.min(30_000, fullMs)
-        : durationMs(negative, 'negative')
-      : fullMs
+    checkName(key)
+    const { ttlMs, negativeMs, staleMs, sliding, tags } = policyOf(options)
+    const ownMs = value === undefined || value === null ? negativeMs : ttlMs
     if (ownMs <= 0) return
     const entry = { tenant, key, json: JSON.stringify(value), tags, expiresAt: this.#now() + ownMs, ttlMs: ownMs }
-    this.#entries.set(idOf(tenant, key), { ...entry, staleMs: durationMs(stale, 'stale'), sliding })
+    this.#entries.set(idOf(tenant, key), { ...entry, staleMs, sliding })
   }
 
   compute(tenant: string | undefined, key: string, compute: () => Promise<unknown>, options: CacheOptions) {
@@ -101,6 +89,8 @@ export function cacheOf(shelf: CacheShelf, tenant: string | undefined, prefix = 
   const cache: Cache = {
     namespace: (name) => cacheOf(shelf, tenant, `${prefix}${name}:`),
     get: async <Value>(key: string) => shelf.find(tenant, prefix + key)?.value as Value | undefined,
+    getMany: async <Value>(keys: readonly string[]) =>
+      keys.map((key) => shelf.find(tenant, prefix + key)?.value as Value | undefined),
     set: async (key, value, options = {}) => shelf.put(tenant, prefix + key, value, options),
     getOrCompute: async <Value>(
       key: string,
@@ -115,7 +105,8 @@ export function cacheOf(shelf: CacheShelf, tenant: string | undefined, prefix = 
       computing.catch(() => {})
       return found.value as Value
     },
-    cached: (fn, { name, key = canonical, ...options }) => {
+    // The arguments in full and not a hash of them: a test can read them.
+    cached: (fn, { name, key = (...args) => canonical(args), ...options }) => {
       return (...args) => cache.getOrCompute(`${name}:${key(...args)}`, () => fn(...args), options)
     },
     delete: async (...keys) => {
@@ -127,27 +118,28 @@ export function cacheOf(shelf: CacheShelf, tenant: string | undefined, prefix = 
       const pattern = new RegExp(`^${parts.join('.*')}$`, 's')
       return shelf.remove(tenant, ({ key }) => pattern.test(key))
     },
+    warm: async () => nothingWarmed,
   }
   return cache
 }
 
-function ttlMs(ttl: Ttl): number {
-  return durationMs(Object.hasOwn(presets, ttl) ? presets[ttl as TtlPreset] : (ttl as Duration), 'ttl')
+/** What was used in the last day is known to the store, and there is none. */
+const nothingWarmed: WarmReport = {
+  tenants: 0,
+  warmed: 0,
+  fresh: 0,
+  busy: 0,
+  unknown: 0,
+  failed: 0,
+  errors: [],
+  tookMs: 0,
 }
 
 function idOf(tenant: string | undefined, key: string): string {
   return JSON.stringify([tenant ?? null, key])
 }
 
+/** Frozen, as it is when one value is given to many. */
 function readValue({ json }: Entry): unknown {
-  return json === undefined ? undefined : JSON.parse(json)
-}
-
-/** The arguments in full, which a test can read, and in an order that no caller decides. */
-function canonical(...args: readonly unknown[]): string {
-  return JSON.stringify(args, (_key, value: unknown) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  )
+  return json === undefined ? undefined : JSON.parse(json, (_key, value) => Object.freeze(value))
 }
