@@ -134,4 +134,9 @@ describe('with the cache store killed', () => {
     await rig.cache.restart()
     expect(await (await say('issues', { team: 'TC' })).reply()).toMatch(/^Issues:/)
   })
+
+  // Its connections are just coming back, or not yet.
+  it('stops in time', async () => {
+    expect(await rig.main.kill('SIGTERM')).toBe(0)
+  })
 })
