@@ -183,6 +183,8 @@ describe('who comes back with a place that the store has forgotten', () => {
     const staying = await listen(urls()[0] ?? '', 'topic=n.*')
     await staying.placed
     const first = positionOf(await stage.publish(undefined, 'n.1', 1))
+    // Within one millisecond there would be nothing between the two.
+    await until(() => Date.now() > first.ms, 'the clock ticks')
     await stage.publish(undefined, 'n.1', 2)
     await staying.hears(2)
     const forgotten = writeToken([[nameHash('messages'), { ms: first.ms, seq: first.seq + 7 }]])
