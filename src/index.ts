@@ -30,6 +30,7 @@ export type {
   WarmOptions,
   WarmReport,
 } from './define/services.ts'
+export { kindTtl, toolTtl } from './define/ttl.ts'
 export { type AnyWarmer, defineWarmer, type Warmer, type WarmerOptions } from './define/warmer.ts'
 export {
   type AnyWorker,

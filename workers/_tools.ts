@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Context, ToolRun } from '../src/index.ts'
+import { type Context, type ToolRun, toolTtl } from '../src/index.ts'
 import { type Asking, ask, type Provider, type Request, ToolBusy, ToolFault } from './_provider.ts'
 import type { AssistantSettings } from './_settings.ts'
 
@@ -26,15 +26,6 @@ export type Write<Args, Result> = Common & {
   readonly changesReads: boolean
 }
 
-/** Seconds that answers are kept; others 300. */
-export const readTtls: Readonly<Record<string, number>> = {
-  notion__getTasks: 300,
-  notion__getDatabases: 3_600,
-  slack__getChannels: 600,
-  linear__getIssues: 300,
-}
-const otherTtl = 300
-
 /** Between a fault and the second try of a read: long enough for a restart of one of many servers, short for a person. */
 const secondTry = { leastMs: 150, jitterMs: 150 }
 
@@ -52,7 +43,7 @@ export async function read<Args, Result>(tool: Read<Args, Result>, args: Args, c
       isCached = false
       return withinLimit(tool, context, () => twice(() => run(tool, given, context), context.signal))
     },
-    { name: tool.name, ttl: `${readTtls[tool.name] ?? otherTtl}s`, tags: [tool.provider.name] },
+    { name: tool.name, ttl: toolTtl[tool.name] ?? 'medium', tags: [tool.provider.name] },
   )
   return noted(
     tool,

@@ -11,29 +11,6 @@ export const presetMs: Readonly<Record<TtlPreset, number>> = Object.freeze({
   day: 86_400_000,
 })
 
-/** How long answers of tools are kept, by tool; any other: `medium`. */
-export const toolTtl: Readonly<Record<string, Duration>> = Object.freeze({
-  notion__getTasks: '5m',
-  notion__getDatabases: '1h',
-  slack__getChannels: '10m',
-  linear__getIssues: '5m',
-})
-
-/** By kind of data. */
-export const kindTtl = Object.freeze({
-  user: '5m',
-  workspace: '5m',
-  lead: '7d',
-  ai: '24h',
-  campaign: '5m',
-  template: '1h',
-  domain: '1d',
-  deliverability: '1h',
-  search: '1m',
-  session: '15m',
-  routing: '1h',
-} as const satisfies Record<string, Duration>)
-
 /** "There is none" may be wrong soon: somebody is just making it. */
 const negativeMs = 30_000
 /** Longer is storage, and the cache store keeps nothing. */
