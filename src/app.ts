@@ -1,3 +1,4 @@
+import { breakersOf, cachePages, startCache } from './app/cache.ts'
 import { logConnection } from './app/connections.ts'
 import { startDesk } from './app/desk.ts'
 import { type Edge, startEdge } from './app/edge.ts'
@@ -9,6 +10,7 @@ import type { Config, SourceConfig, StoreAddress } from './config.ts'
 import type { Enqueue } from './define/worker.ts'
 import { apiRoutes } from './http/api.ts'
 import { Gatekeeper } from './http/auth.ts'
+import { cacheRoutes } from './http/cache.ts'
 import { dashboardRoutes } from './http/dashboard.ts'
 import { createExpress } from './http/express.ts'
 import { healthRoutes } from './http/health.ts'
@@ -75,7 +77,7 @@ export type App = {
 
 /** Starts everything the configured roles need. When something refuses, what had started is stopped again. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { config, log } = options
+  const { config, log, now } = options
   const { queues } = options.definitions
   const { run, stop, isStopping } = createLife(log)
 
@@ -125,6 +127,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     const cacheWatch = await run(new StoreWatch({ redis: cache, store: 'cache', watermark: 1, metrics }))
     const publishing = createPublishing({ redis: await open(stores.address('cache'), 'producer'), config, metrics })
 
+    const caching = await startCache(run, { ...options, metrics, now, address: stores.address('cache') })
+
     // — jobs
     const bull = openQueues(queues, reader, config.keyPrefix)
     await run({
@@ -165,6 +169,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         cacheStore: stores.address('cache'),
         organizations,
         limiter,
+        ...caching,
         publish: publishing.publish,
       })
       runners.push(
@@ -197,6 +202,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       readiness({
         queueStore: queueWatch,
         cacheStore: cacheWatch,
+        breakers: breakersOf(caching),
         durability: config.durability,
         runners,
         spool: edge?.spool.stats(),
@@ -236,7 +242,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         take: limiter.take,
         metrics,
         log,
-        now: options.now,
+        now,
       })
       server = new HttpServer({
         ...config,
@@ -250,6 +256,7 @@ export async function startApp(options: AppOptions): Promise<App> {
             desk,
             waits,
             gatekeeper,
+            services: cacheRoutes({ ...cachePages(caching), gatekeeper }),
             bodyLimit: config.bodyLimit,
             live,
             organizations,

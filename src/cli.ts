@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { addActions } from './cli/actions.ts'
+import { addCache } from './cli/cache.ts'
 import { addExplain, addQueueSettings } from './cli/explain.ts'
 import { addInbox, addReplay } from './cli/inbox.ts'
 import { duration, json, whole } from './cli/options.ts'
@@ -39,6 +40,7 @@ addDead(program)
 addRedrive(program)
 addExplain(program)
 addQueueSettings(program)
+addCache(program)
 addSessions(program)
 
 program

@@ -48,6 +48,7 @@ export type Config = {
   readonly apiRate: LimitRule | undefined
   readonly bodyLimit: number
   readonly ackDeadlineMs: number
+  readonly cacheTimeoutMs: number
   readonly memoryWatermark: number
   /** Bytes; 0 is off. */
   readonly spoolLimit: number
@@ -156,6 +157,7 @@ export function loadConfig(
     apiRate: must('API_RATE'),
     bodyLimit: must('BODY_LIMIT'),
     ackDeadlineMs: must('ACK_DEADLINE'),
+    cacheTimeoutMs: must('CACHE_TIMEOUT'),
     memoryWatermark: must('MEMORY_WATERMARK'),
     spoolLimit: must('SPOOL_LIMIT'),
     inbox: { retentionMs: must('INBOX_RETENTION'), limit: must('INBOX_LIMIT') },

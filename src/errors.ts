@@ -51,6 +51,11 @@ export const errorTable = {
     title: 'No such redrive',
     todo: 'Ask for a new preview: a token that is not used within 10 minutes is forgotten, and it is good only for the key it was given to.',
   },
+  'breaker-open': {
+    status: 503,
+    title: 'Breaker open',
+    todo: 'Wait: what is called has failed again and again, and is tried again within a minute.',
+  },
   'wrong-state': {
     status: 409,
     title: 'The job’s state does not allow it',
@@ -86,6 +91,11 @@ export const errorTable = {
   },
 
   // — in code: what the services of a handler throw
+  'never-cached': {
+    status: 500,
+    title: 'Not to be cached',
+    todo: 'Ask where the truth is, each time: docs/cache.md lists the namespaces that are refused, and why.',
+  },
   'database-unavailable': {
     status: 503,
     title: 'The database does not answer',

@@ -11,6 +11,7 @@ export {
 } from './define/queue.ts'
 export { RateLimited } from './define/rate-limited.ts'
 export type {
+  BreakerCall,
   Breakers,
   Cache,
   CacheOptions,
@@ -18,6 +19,7 @@ export type {
   Limits,
   Message,
   Publish,
+  Secrets,
   Services,
   Session,
   SessionChange,
@@ -25,7 +27,11 @@ export type {
   Taken,
   ToolRun,
   Ttl,
+  WarmOptions,
+  WarmReport,
 } from './define/services.ts'
+export { kindTtl, toolTtl } from './define/ttl.ts'
+export { type AnyWarmer, defineWarmer, type Warmer, type WarmerOptions } from './define/warmer.ts'
 export {
   type AnyWorker,
   type ChainEnqueue,

@@ -42,6 +42,7 @@ it('enqueues, once for a key', async () => {
 
 it('shows the queues', async () => {
   expect((await json('queues')).map((queue: { name: string }) => queue.name)).toEqual([
+    'cache-warm',
     'github-events',
     'quarantine',
     'slack-commands',
@@ -71,13 +72,17 @@ it.each([
   [['send', 'slack', 'app_mention', '--count', 'many'], 2, 'whole number'],
   [['send', 'slack', 'app_mention', '--url', 'http://127.0.0.1:1'], 1, 'does not answer'],
   [['send', 'slack', 'app_mention', '--source', 'other'], 1, "there is no source 'other'"],
-  [['enqueue', 'nope', '{}'], 1, 'there are github-events, quarantine, slack-commands, slack-events, stripe-events'],
+  [
+    ['enqueue', 'nope', '{}'],
+    1,
+    'there are cache-warm, github-events, quarantine, slack-commands, slack-events, stripe-events',
+  ],
   [['enqueue', 'slack-events', '{'], 1, 'not JSON'],
   [['enqueue', 'slack-events', '{"type":5}'], 1, 'type: '],
   [['jobs', 'slack-events', 'nope'], 1, 'there is no job nope'],
   [['schedules', 'nope'], 1, "there is no queue 'nope'"],
-  [['schedules'], 0, 'no schedules'],
-  [['schedules', '--json'], 0, '[]'],
+  [['schedules'], 0, 'cache-warm  default  every 30m'],
+  [['schedules', '--json'], 0, '"queue": "cache-warm"'],
   [['enqueue', 'slack-events', '{}', '--delay', 'soon'], 2, 'duration such as 30s'],
   [['limit', 'stripe-events', '--max', '5'], 2, '--max and --per go together'],
   [['limit', 'stripe-events', '--max', '20000', '--per', '1s'], 2, 'at most 10000'],

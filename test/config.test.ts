@@ -239,6 +239,7 @@ const table: Record<keyof typeof settings, Row> = {
     bad: ['1023', '257mb', '1.5mb', '1 mb', 'mb', '1gb'].map((text) => [text, size]),
   },
   ACK_DEADLINE: { of: (c) => c.ackDeadlineMs, unset: 1_500, good: [['2s', 2_000]], bad: [['61s', time('1ms', '1m')]] },
+  CACHE_TIMEOUT: { of: (c) => c.cacheTimeoutMs, unset: 30, good: [['1s', 1_000]], bad: [['11s', time('1ms', '10s')]] },
   MEMORY_WATERMARK: {
     of: (c) => c.memoryWatermark,
     unset: 0.8,

@@ -69,13 +69,20 @@ class SlackRefused extends Error {
   constructor(method: string, error: string) {
     super(`slack: ${method} answered ${error}`)
     this.name = 'SlackRefused'
-    this.isFinal = [
-      'channel_not_found',
-      'not_in_channel',
-      'is_archived',
-      'no_text',
-      'msg_too_long',
-      'restricted_action',
-    ].includes(error)
+    this.isFinal = isFinalForSlack(error)
   }
 }
+
+/** Whether a message that was refused with this word would be refused again. */
+export function isFinalForSlack(error: string): boolean {
+  return finalErrors.has(error)
+}
+
+const finalErrors = new Set([
+  'channel_not_found',
+  'not_in_channel',
+  'is_archived',
+  'no_text',
+  'msg_too_long',
+  'restricted_action',
+])

@@ -1,43 +1,40 @@
 import slackEvents from '../queues/slack-events.ts'
 import { defineWorker } from '../src/index.ts'
-import { sayInSlack, slackSettings } from './_slack.ts'
+import { answer, reply, tell } from './_assistant.ts'
+import { Conversation } from './_conversation.ts'
+import { hear } from './_hear.ts'
+import { tokenFor } from './_provider.ts'
+import { byRules } from './_route.ts'
+import { assistantSettings } from './_settings.ts'
+import { postMessage, slack } from './_workspace.ts'
 
-/** Answers mentions, and direct messages, in their thread. Everything else is acknowledged and noted. */
+/** The assistant: answers mentions, and direct messages, in their thread. Everything else is acknowledged and noted. */
 export default defineWorker(
   slackEvents,
-  async ({ payload, name }, { settings, log, signal }) => {
-    const event = payload.event ?? { type: payload.type }
-    const reply = replyTo(event)
-    if (!reply) {
+  async (job, context) => {
+    const { payload, name } = job
+    const { log, sessions } = context
+    const question = hear(payload.event ?? {})
+    if (!question) {
       log.debug({ type: name }, 'nothing to answer')
       return { answered: false }
     }
-    if (!settings.SLACK_BOT_TOKEN) {
-      log.info({ ...reply }, 'would say this in Slack; set SLACK_BOT_TOKEN to have it said')
-      return { answered: false, wouldSay: reply.text }
+    const { channel, thread, user } = question
+    const conversation = await Conversation.open(sessions, { id: `slack:${channel}:${thread}`, job: job.id, user })
+    const given = { question, job, conversation, context }
+    const maySpeak = (await tokenFor(slack, context)) !== undefined
+
+    let text = conversation.answer // what an earlier attempt has found
+    if (text === undefined) {
+      await tell(given, { step: 'heard' })
+      text = await answer(given, byRules) // another router goes here
+      text = await conversation.answered(question.text, text, maySpeak ? postMessage.name : undefined)
     }
-    return (await sayInSlack(settings, reply, signal)) ?? { answered: true }
+    if (!maySpeak) {
+      log.info({ channel, thread_ts: thread, text }, 'would say this in Slack; set SLACK_BOT_TOKEN to have it said')
+      return { answered: false, wouldSay: text }
+    }
+    return (await reply(given, text)) ?? { answered: true }
   },
-  { concurrency: 20, timeout: '30s', settings: slackSettings },
+  { concurrency: 20, timeout: '45s', settings: assistantSettings },
 )
-
-type Reply = { channel: string; thread_ts: string; text: string }
-
-/**
- * Mentions anywhere and messages in direct conversations. Messages of bots are left alone, our own among them, or two
- * bots would talk for ever; so are edits and joins, which carry a subtype.
- */
-function replyTo(event: Record<string, unknown>): Reply | undefined {
-  const { type, channel, ts, thread_ts: thread, user, text } = event
-  const isDirect = type === 'message' && event.channel_type === 'im'
-  if (type !== 'app_mention' && !isDirect) return undefined
-  if (event.bot_id !== undefined || event.subtype !== undefined) return undefined
-  if (typeof channel !== 'string' || typeof ts !== 'string') return undefined
-  const said = (typeof text === 'string' ? text : '').replace(/<@[\w|.-]+>/g, '').trim()
-  const greeting = typeof user === 'string' ? `<@${user}> ` : ''
-  return {
-    channel,
-    thread_ts: typeof thread === 'string' ? thread : ts,
-    text: `${greeting}${said ? `I heard you: ${said.slice(0, 500)}` : 'How can I help?'}`,
-  }
-}

@@ -171,6 +171,11 @@ export const settings = {
     meaning: 'longest wait for the store before the spool, or a 503',
     parse: duration(1, 60_000),
   },
+  CACHE_TIMEOUT: {
+    fallback: '30ms',
+    meaning: 'longest wait for the cache store before a value is computed instead',
+    parse: duration(1, 10_000),
+  },
   MEMORY_WATERMARK: {
     fallback: '0.8',
     meaning: "share of the queue store's maxmemory above which new work is spooled or refused",

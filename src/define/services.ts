@@ -1,4 +1,5 @@
 import type { Duration } from './duration.ts'
+import type { AnyWarmer } from './warmer.ts'
 
 /*
  * What handlers find in their context beside the queue. Everything belongs to the job's tenant: keys of two tenants never
@@ -22,11 +23,16 @@ export type CacheOptions = {
   readonly sliding?: boolean
 }
 
-/** Never throws for a cache store that is away or slow: then it computes, or gives what this process has. */
+/**
+ * Never throws for a cache store that is away or slow: then it computes, or gives what this process has. Values are as JSON has
+ * them, and frozen, because one is given to many. Some namespaces are refused with `never-cached` (docs/cache.md).
+ */
 export type Cache = {
   /** Keys below `name:`. */
   namespace(name: string): Cache
   get<Value>(key: string): Promise<Value | undefined>
+  /** In the order of the keys; all that are not at hand in one round trip. */
+  getMany<Value>(keys: readonly string[]): Promise<(Value | undefined)[]>
   set(key: string, value: unknown, options?: CacheOptions): Promise<void>
   /** One computation for a key at a time, in all processes together. What `compute` throws is thrown, and not kept. */
   getOrCompute<Value>(
@@ -42,6 +48,38 @@ export type Cache = {
   delete(...keys: readonly string[]): Promise<void>
   /** By tag, or by pattern (`*` any text, everything else itself). Resolves with how many entries went, when every process has been told. */
   invalidate(what: { readonly tag: string } | { readonly pattern: string }): Promise<number>
+  /**
+   * Computes again what was used most in the last day, at a gentle rate, where it is known how: by a warmer, or by a function that
+   * `cached` got in this process. For the job's tenant; a job without one warms for all. Throws when the cache store is away.
+   */
+  warm(options?: WarmOptions): Promise<WarmReport>
+}
+
+export type WarmOptions = {
+  readonly warmers?: readonly AnyWarmer[]
+  /** Only these, by the names of warmers and of cached functions. Default: all. */
+  readonly names?: readonly string[]
+  /** Keys of each tenant. Default: 100. */
+  readonly top?: number
+  /** Computations. Default: 20. */
+  readonly perSecond?: number
+  /** Of all tenants only this one. */
+  readonly tenant?: string
+  readonly signal?: AbortSignal
+}
+export type WarmReport = {
+  readonly tenants: number
+  readonly warmed: number
+  /** Left alone: they have time left. */
+  readonly fresh: number
+  /** Somebody else was at it, or what was computed was overtaken. */
+  readonly busy: number
+  /** Nobody told how to compute them. */
+  readonly unknown: number
+  readonly failed: number
+  /** The first of them. */
+  readonly errors: readonly string[]
+  readonly tookMs: number
 }
 
 export type Message = { readonly role: 'user' | 'assistant' | 'system'; readonly text: string; readonly at: number }
@@ -110,10 +148,15 @@ export type Limits = {
 /** Shown to those who listen at /api/stream with `topic`; resolves when it is stored, or with nothing done when the store is away. */
 export type Publish = (topic: string, data: unknown) => Promise<void>
 
-/** Calls to something outside. Open after 5 failures in a row: then it throws `breaker-open` at once, for 60 s; then it tries, and closes after 2 successes. */
+/**
+ * Calls to something outside. Open after 5 failures in a row: then it throws `breaker-open` at once, for 60 s; then it tries one at
+ * a time, and closes after 2 successes. By name, for all tenants: where each has a server of its own, name it `<service>:<server>`.
+ */
 export type Breakers = {
-  run<Value>(name: string, call: (given: { signal: AbortSignal }) => Promise<Value>): Promise<Value>
+  /** The signal aborts, and the call has failed, after `timeout`. Default: '30s'. `RateLimited` is no failure. */
+  run<Value>(name: string, call: BreakerCall<Value>, options?: { timeout?: Duration }): Promise<Value>
 }
+export type BreakerCall<Value> = (given: { signal: AbortSignal }) => Promise<Value>
 
 /** What ORGANIZATIONS names for the tenant. Ask each time: a secret may be replaced while the process runs. Do not keep or log it. */
 export type Secrets = {

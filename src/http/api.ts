@@ -54,6 +54,7 @@ export function apiRoutes({
   waits,
   gatekeeper,
   bodyLimit,
+  services,
   live,
   limit,
   inbox,
@@ -66,6 +67,8 @@ export function apiRoutes({
   waits: Waits
   gatekeeper: Gatekeeper
   bodyLimit: number
+  /** Routes of what handlers use beside the queue. */
+  services: Router
   /** Routes of live updates. */
   live: { readonly stream: Router; readonly publish: Router }
   /** Counts each request against its key's rate. */
@@ -158,6 +161,7 @@ export function apiRoutes({
   router.use(jobActionRoutes({ desk, gatekeeper }))
   router.use(deadRoutes({ desk, gatekeeper }))
   router.use(queueRoutes({ queues, bull, desk, gatekeeper }))
+  router.use(services)
   router.use(live.publish)
   router.use(organizationRoutes({ organizations, gatekeeper }))
   if (inbox) router.use(inbox)

@@ -7,6 +7,8 @@ const blockMs = 5_000
 /** After a fault; the connection comes back by itself. */
 const pauseMs = 500
 const againMs = 50
+/** A read that is given to a connection which was just lost, and is not to come back, is never answered. */
+const settleMs = 500
 
 export type ReaderEvents = {
   /** Its end is known. */
@@ -56,7 +58,7 @@ export class Reader {
 
   async stop(): Promise<void> {
     this.quiet()
-    await this.#loop
+    await Promise.race([this.#loop, new Promise((resolve) => setTimeout(resolve, settleMs).unref())])
   }
 
   /** The read under way does not know of the feed. It may be just about to begin, so once may not be enough. */

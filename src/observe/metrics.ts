@@ -94,8 +94,14 @@ export function createMetrics() {
     }),
     breakerState: new Gauge({
       name: 'millrace_breaker_state',
-      help: 'Circuit breaker of a queue in this process: 0 closed, 1 half-open, 2 open',
+      help: 'Circuit breaker in this process, of a queue, of call:<name>, of cache-store: 0 closed, 1 half-open, 2 open',
       labelNames: ['name'] as const,
+      registers,
+    }),
+    cacheRequests: new Counter({
+      name: 'millrace_cache_requests_total',
+      help: 'Requests to the cache by namespace and by how they were answered: l1, l2, stale, waited, computed, miss; beside these refreshed, error, refused',
+      labelNames: ['cache', 'result'] as const,
       registers,
     }),
     published: new Counter({

@@ -3,12 +3,14 @@ import type { SpoolStats } from '../ingest/spool.ts'
 import type { Runner } from '../jobs/runner.ts'
 import type { StoreWatch } from '../jobs/store-watch.ts'
 import type { Check } from '../observe/check.ts'
+import type { BreakerView } from '../outbound/breakers.ts'
 import { durabilityOf, type StoreFacts } from '../redis/store.ts'
 
 /** Every check by name. Pure over what the watches saw last, so that asking often costs the store nothing. */
 export function readiness({
   queueStore,
   cacheStore,
+  breakers,
   durability,
   runners,
   spool,
@@ -18,6 +20,7 @@ export function readiness({
 }: {
   queueStore: StoreWatch
   cacheStore: StoreWatch
+  breakers: readonly BreakerView[]
   durability: Durability
   runners: readonly Runner[]
   /** Undefined without the role http. */
@@ -45,6 +48,7 @@ export function readiness({
     cache.error === undefined
       ? { name: 'cache', state: 'ok', detail: `Redis ${cache.facts?.version}` }
       : { name: 'cache', state: 'warn', detail: `${cache.error}; nobody can sign in to the dashboard` },
+    breakersCheck(breakers),
   )
   if (spool) checks.push(spoolCheck(spool))
   checks.push(...services)
@@ -105,6 +109,15 @@ export function spoolCheck({ events, bytes, limit, oldestAgeMs, draining, troubl
   if (bytes > limit * nearlyFull)
     return { name, state: 'warn', detail: `${waiting}; ${mb(bytes)} of ${mb(limit)} are in use` }
   return { name, state: events > 0 ? 'warn' : 'ok', detail: `${waiting} (room for ${mb(limit)})` }
+}
+
+/** A process whose other sides are away is as ready as one can be. */
+function breakersCheck(breakers: readonly BreakerView[]): Check {
+  const others = breakers.filter(({ state }) => state !== 'closed')
+  const detail = others
+    .map(({ name, state, until }) => `${name} is ${state}${until ? ` until ${until}` : ''}`)
+    .join('; ')
+  return { name: 'breakers', state: others.length > 0 ? 'warn' : 'ok', detail: detail || `${breakers.length} closed` }
 }
 
 function memoryDetail(watch: StoreWatch, maxMemory: number): string {

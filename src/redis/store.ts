@@ -32,7 +32,11 @@ export function connect(
     reconnectOnError: reconnectNowAndThen(),
     ...(purpose === 'consumer'
       ? { maxRetriesPerRequest: null }
-      : { maxRetriesPerRequest: purpose === 'producer' ? 0 : 1, commandTimeout: timeoutMs }),
+      : {
+          maxRetriesPerRequest: purpose === 'producer' ? 0 : 1,
+          // Infinity: whoever asks has a watch of its own, and a timer for each command costs as much as a tenth of it.
+          ...(Number.isFinite(timeoutMs) ? { commandTimeout: timeoutMs } : {}),
+        }),
     // A producer's add that was cut off is repeated by its caller, who knows whether anybody still waits.
     ...(purpose === 'producer' ? { enableOfflineQueue: false, autoResendUnfulfilledCommands: false } : {}),
   })

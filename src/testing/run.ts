@@ -2,6 +2,7 @@ import { type Duration, durationMs } from '../define/duration.ts'
 import { isDefer, isDrop, type Outcome } from '../define/outcome.ts'
 import type { AnyQueue, PayloadInput } from '../define/queue.ts'
 import { validate } from '../define/schema.ts'
+import type { Services } from '../define/services.ts'
 import type { Log, Worker } from '../define/worker.ts'
 import { Attempt, AttemptAborted } from '../jobs/attempt.ts'
 import { type Call, callHandler, endedByAbort, endedByThrow } from '../jobs/call.ts'
@@ -11,6 +12,7 @@ import { placeOf } from '../jobs/gate/place.ts'
 import type { Logger } from '../observe/log.ts'
 import { type Decision, decide, type Ended } from '../policy/decide.ts'
 import { fakeEnqueue, type Sent } from './enqueue.ts'
+import { type FakeServices, kitOf, type Published } from './services.ts'
 
 export type RunOptions = {
   /** Which attempt it is. Default: 1. */
@@ -25,6 +27,11 @@ export type RunOptions = {
   enqueuedAt?: Date
   /** The environment variables that the worker declared in `settings`; checked as at a start. Default: none. */
   env?: Readonly<Record<string, string>>
+  /**
+   * Cache, sessions, limits, publish and breakers: those of a kit that several runs share, or some of the test's own. Default: a new
+   * kit in memory.
+   */
+  services?: FakeServices | Partial<Services>
   /** Instead of the worker's own, so that a test need not wait for it. */
   timeout?: Duration
   /** Aborting it is a shutdown whose deadline has come. */
@@ -55,6 +62,10 @@ export type Ran<Result = unknown> = {
   /** Jobs that would be stored: what the handler enqueued, if it is done, and in any case what it enqueued with `enqueue.now`. */
   readonly enqueued: readonly Sent[]
   readonly logs: readonly Logged[]
+  /** By this attempt. */
+  readonly published: readonly Published[]
+  /** What it found in its context, with all that is in there. */
+  readonly services: FakeServices
 }
 
 /**
@@ -74,7 +85,9 @@ export async function runWorker<Q extends AnyQueue, Result>(
   const attempt = new Attempt()
   const enqueue = fakeEnqueue()
   const call: Call = { isUnfit: false, context: undefined }
-  const context = { queue, log: logInto(logs), enqueue, settings }
+  const services = kitOf(options.services)
+  const publishedBefore = services.published.length
+  const context = { queue, log: logInto(logs), enqueue, settings, services: services.of }
   const job = storedJob(queue, payload, options)
 
   const shutDown = () => attempt.abort(new AttemptAborted('shutdown', 'shutting down'))
@@ -102,6 +115,8 @@ export async function runWorker<Q extends AnyQueue, Result>(
     attempt: number,
     enqueued: enqueue.all.map((sent) => withoutChainKey(sent, queue)),
     logs,
+    published: services.published.slice(publishedBefore),
+    services,
   }
 }
 

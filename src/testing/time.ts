@@ -3,6 +3,7 @@ import type { AnyQueue, PayloadInput } from '../define/queue.ts'
 import type { Worker } from '../define/worker.ts'
 import type { Sent } from './enqueue.ts'
 import { type Ran, type RunOptions, runWorker } from './run.ts'
+import { type FakeServices, fakeServices } from './services.ts'
 
 /** A job from its first attempt to its end. */
 export type Life<Result = unknown> = {
@@ -20,6 +21,8 @@ export type Life<Result = unknown> = {
 export type VirtualTime = {
   /** Milliseconds. */
   readonly now: number
+  /** What handlers find beside their job, by this clock; the same for all jobs. */
+  readonly services: FakeServices
   /** Starts a job and, unless it has a delay, its first attempt. */
   run<Q extends AnyQueue, Result>(
     worker: Worker<Q, Result>,
@@ -41,6 +44,7 @@ type Pending = { readonly dueAt: number; readonly attempt: () => Promise<void> }
 export function virtualTime(): VirtualTime {
   let now = 0
   const pending = new Set<Pending>()
+  const services = fakeServices({ now: () => now })
 
   async function runUntil(end: number): Promise<void> {
     for (;;) {
@@ -56,6 +60,7 @@ export function virtualTime(): VirtualTime {
     get now() {
       return now
     },
+    services,
     async run<Q extends AnyQueue, Result>(
       worker: Worker<Q, Result>,
       payload: PayloadInput<Q>,
@@ -71,7 +76,7 @@ export function virtualTime(): VirtualTime {
       }
       const attempt = async () => {
         dueAt = undefined
-        const ran = await runWorker(worker, payload, { ...options, attempt: failures + 1 })
+        const ran = await runWorker(worker, payload, { services, ...options, attempt: failures + 1 })
         attempts.push({ ...ran, at: now })
         if (attempts.length >= mostAttempts)
           throw new Error(`'${worker.queue.name}' has come to no end in ${mostAttempts} attempts`)

@@ -45,7 +45,7 @@ export function mention(id: string, time: string = eventTime(0)): string {
     event: {
       user: 'U061F7AUR',
       type: 'app_mention',
-      ts: '1515449522.000016',
+      ts: time,
       client_msg_id: '7c2f1a70-53a9-4d0b-9a5e-0d6f1c7f8a11',
       text,
       team: 'T061EG9R6',

@@ -1,7 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
+import { compareAssistant } from './assistant.ts'
 import { compareBare } from './bare.ts'
+import { compareCache } from './cache.ts'
 import { compareCodec } from './codec.ts'
 import { compareEdge } from './edge.ts'
 import { compareBacklog, compareGate } from './gate.ts'
@@ -18,6 +20,7 @@ import { compareStart } from './start.ts'
 import { compareWorker } from './worker.ts'
 
 const compare = {
+  assistant: compareAssistant,
   edge: compareEdge,
   bare: compareBare,
   spool: compareSpool,
@@ -29,6 +32,7 @@ const compare = {
   codec: compareCodec,
   live: compareLive,
   limits: compareLimits,
+  cache: compareCache,
 }
 const options = readOrExit()
 let stage: Stage | undefined

@@ -29,12 +29,10 @@ const answerBytes = 16 * 1024
 export async function prepare({ port, connections, events }: Order, first: number): Promise<Prepared> {
   const timestamp = Math.floor(Date.now() / 1_000)
   const signatures = Buffer.alloc(events * signatureLength)
-  // The time stands in front of the id.
-  const [start = '', middle = '', end = ''] = mention(blank.id, blank.time).split(
-    new RegExp(`${blank.time}|${blank.id}`),
-  )
+  const parts = mention(blank.id, blank.time).split(new RegExp(`(${blank.time}|${blank.id})`))
   for (let i = 0; i < events; i++) {
-    const body = start + eventTime(first + i) + middle + eventId(first + i) + end
+    const [id, time] = [eventId(first + i), eventTime(first + i)]
+    const body = parts.map((part) => (part === blank.id ? id : part === blank.time ? time : part)).join('')
     signatures.write(signature(timestamp, body), i * signatureLength, 'latin1')
   }
 
@@ -51,17 +49,20 @@ export async function prepare({ port, connections, events }: Order, first: numbe
     'Content-Type: application/json',
   ].join('\r\n')
   const template = Buffer.from(`${head}\r\n\r\n${body}`)
-  const [signatureAt, timeAt, idAt] = [blank.signature, blank.time, blank.id].map((part) => template.indexOf(part)) as [
-    number,
-    number,
-    number,
+  const [signatureAt, timeAt, againAt, idAt] = [
+    template.indexOf(blank.signature),
+    template.indexOf(blank.time),
+    template.lastIndexOf(blank.time),
+    template.indexOf(blank.id),
   ]
   return {
     lines: await Promise.all(Array.from({ length: connections }, () => connect(port))),
     request: () => Buffer.from(template),
     fill: (request, i) => {
       signatures.copy(request, signatureAt, i * signatureLength, (i + 1) * signatureLength)
-      request.write(eventTime(first + i), timeAt, 'latin1')
+      const time = eventTime(first + i)
+      request.write(time, timeAt, 'latin1')
+      request.write(time, againAt, 'latin1')
       request.write(eventId(first + i), idAt, 'latin1')
     },
   }

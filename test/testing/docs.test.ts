@@ -67,7 +67,7 @@ it.each([...codeOf('testing.md').slice(1), ...wholes])('%s', async (_title, code
 })
 
 it('has an example for each part', () => {
-  expect(codeOf('testing.md')).toHaveLength(5)
+  expect(codeOf('testing.md')).toHaveLength(6)
   expect(prelude[0]).toBe('prelude.ts')
   expect(options).toHaveLength(12)
 })

@@ -1,0 +1,78 @@
+import type { Redis } from 'ioredis'
+import type { Logger } from '../observe/log.ts'
+import { keys } from '../redis/keys.ts'
+
+/** What every process is told. Keys are whole ones. */
+export type Message =
+  | { readonly forget: 'keys'; readonly keys: readonly string[] }
+  | { readonly forget: 'tag'; readonly room: string; readonly tag: string }
+  | { readonly forget: 'pattern'; readonly room: string; readonly pattern: string }
+  | { readonly forget: 'room'; readonly room: string }
+  | { readonly close: string }
+
+/**
+ * The wire between the processes, over pub/sub: at most once. Whoever was cut off does not know what it missed, so it
+ * forgets everything as soon as it listens again. Until then it gives what it has, for a minute at most: with the store
+ * away there is nothing better.
+ */
+export class Told {
+  readonly name = 'cache messages'
+  readonly channel: string
+  readonly #me: string
+  readonly #subscriber: Redis
+  readonly #log: Logger
+  #onMessage: (message: Message) => void = () => {}
+  #onGap: () => void = () => {}
+
+  constructor({ subscriber, prefix, me, log }: { subscriber: Redis; prefix: string; me: string; log: Logger }) {
+    this.#subscriber = subscriber
+    this.channel = keys.cacheTold(prefix)
+    this.#me = me
+    this.#log = log
+  }
+
+  listen({ onMessage, onGap }: { onMessage: (message: Message) => void; onGap: () => void }): void {
+    this.#onMessage = onMessage
+    this.#onGap = onGap
+  }
+
+  /** As it goes over the wire. */
+  write(message: Message): string {
+    return JSON.stringify({ by: this.#me, ...message })
+  }
+
+  start(): Promise<void> {
+    this.#subscriber.on('message', (_channel, text: string) => this.#take(text))
+    this.#subscriber.on('ready', () => this.#subscribe())
+    if (this.#subscriber.status === 'ready') this.#subscribe()
+    return Promise.resolve()
+  }
+
+  stop(): Promise<void> {
+    this.#subscriber.removeAllListeners('message')
+    return Promise.resolve()
+  }
+
+  #subscribe(): void {
+    this.#subscriber.subscribe(this.channel).then(
+      () => this.#onGap(),
+      (error: unknown) => this.#log.warn({ err: error }, 'the cache hears nothing of other processes'),
+    )
+  }
+
+  #take(text: string): void {
+    const message = parsed(text)
+    // Not one of ours: better too little in hand than something old.
+    if (!message) this.#onGap()
+    // What this process said it has done already.
+    else if (message.by !== this.#me) this.#onMessage(message)
+  }
+}
+
+function parsed(text: string): (Message & { readonly by: string }) | undefined {
+  try {
+    return JSON.parse(text) as Message & { by: string }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,233 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { EngineOptions } from '../../src/cache/engine.ts'
+import { unpack } from '../../src/cache/entry.ts'
+import { earlyOf } from '../../src/cache/local.ts'
+import { hashOf, matcherOf, neverCached } from '../../src/cache/name.ts'
+import { presetMs, ttlMsOf } from '../../src/cache/presets.ts'
+import { kindTtl, toolTtl } from '../../src/define/ttl.ts'
+import { openCache, type TestCache } from '../harness/cache.ts'
+import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { freshId } from '../harness/slack.ts'
+import { until } from '../harness/until.ts'
+
+let server: TestRedis
+let prefix: string
+let time: number
+const opened: TestCache[] = []
+
+beforeAll(async () => {
+  server = await startRedis({ 'maxmemory-policy': 'allkeys-lru', appendonly: 'no' })
+})
+afterAll(() => server.stop())
+afterEach(async () => {
+  for (const cache of opened.splice(0)) await cache.close()
+})
+
+async function open(options: Partial<EngineOptions> = {}): Promise<TestCache> {
+  const cache = await openCache(server, { prefix, now: () => time, random: () => 1, ...options })
+  opened.push(cache)
+  return cache
+}
+async function fresh(options: Partial<EngineOptions> = {}): Promise<TestCache> {
+  prefix = freshId('c')
+  time = 1_800_000_000_000
+  return open(options)
+}
+const keyOf = (name: string) => `${prefix}:cache:v:T1:${name}`
+const without = { local: { items: 0 } }
+
+describe('what is stored', () => {
+  it('is compressed above 1 KB and comes back as it was', async () => {
+    const cache = (await fresh(without)).of('T1')
+    const list = Array.from({ length: 200 }, (_, id) => ({ id, title: `task number ${id}`, done: false }))
+    await cache.set('large', list)
+    await cache.set('small', { a: 'ü€😀' })
+    await cache.set('huge', 'x'.repeat(500_000))
+    expect(JSON.stringify(list).length).toBeGreaterThan(5_000)
+    expect(await server.client.strlen(keyOf('large'))).toBeLessThan(2_000)
+    expect(await cache.getMany(['large', 'small', 'huge'])).toEqual([list, { a: 'ü€😀' }, 'x'.repeat(500_000)])
+  })
+
+  it('is never larger than 1 MB: such a value is given and not kept, and what was there goes', async () => {
+    const engine = await fresh()
+    const cache = engine.of('T1')
+    let computed = 0
+    const large = () => {
+      computed++
+      return 'x'.repeat(1024 ** 2)
+    }
+    expect((await cache.getOrCompute('k', large)).length).toBe(1024 ** 2)
+    expect((await cache.getOrCompute('k', large)).length).toBe(1024 ** 2)
+    expect([computed, await server.client.exists(keyOf('k'))]).toEqual([2, 0])
+    await cache.set('k', 'small')
+    await cache.set('k', 'x'.repeat(1024 ** 2))
+    expect(await cache.get('k')).toBeUndefined()
+    expect(engine.core.stats.own().refused).toBe(3)
+  })
+
+  it('is read when an older program stored it, and taken for nothing when it is damaged', async () => {
+    const cache = (await fresh(without)).of('T1')
+    await server.client.set(keyOf('old'), '{"plain":"JSON, uncompressed"}', 'EX', 60)
+    expect(await cache.get('old')).toEqual({ plain: 'JSON, uncompressed' })
+    expect(await cache.getOrCompute('old', () => 'another')).toEqual({ plain: 'JSON, uncompressed' })
+    await server.client.set(keyOf('damaged'), 'M1 what is this', 'EX', 60)
+    expect(await cache.get('damaged')).toBeUndefined()
+    expect(await cache.getOrCompute('damaged', () => 'computed')).toBe('computed')
+    expect(await cache.get('damaged')).toBe('computed')
+    expect(unpack(Buffer.from(''))).toBeUndefined()
+  })
+
+  it('is nothing that JSON cannot have', async () => {
+    const cache = (await fresh()).of('T1')
+    const cyclic: { self?: unknown } = {}
+    cyclic.self = cyclic
+    expect(await cache.getOrCompute('k', () => cyclic)).toBe(cyclic)
+    expect(await cache.getOrCompute('k', () => 1n)).toBe(1n)
+    await expect(cache.set('k', () => {})).rejects.toThrow('it is not JSON')
+  })
+
+  it('starts its time anew with each use, when it is sliding', async () => {
+    const [one, two] = [(await fresh()).of('T1'), (await open()).of('T1')]
+    await one.set('k', 1, { ttl: 'day', sliding: true })
+    for (const use of [
+      () => one.get('k'),
+      () => two.get('k'),
+      () => one.getOrCompute('k', () => 2, { ttl: 'day', sliding: true }),
+    ]) {
+      await server.client.pexpire(keyOf('k'), 60_000)
+      expect(await use()).toBe(1)
+      await until(async () => (await server.client.pttl(keyOf('k'))) > 86_000_000, 'its time has started anew')
+    }
+    time += 100 * 86_400_000
+    expect(await two.get('k')).toBe(1)
+  })
+
+  it('is read with one command, however many', async () => {
+    const writer = (await fresh()).of('T1')
+    const names = Array.from({ length: 100 }, (_, i) => `k${i}`)
+    for (const [i, name] of names.entries()) await writer.set(name, i)
+    const reader = await open()
+    await server.client.config('RESETSTAT')
+    const read = await reader.of('T1').getMany([...names, 'none', 'k0'])
+    expect(read).toEqual([...names.keys(), undefined, 0])
+    const calls = await server.client.info('commandstats')
+    expect(calls).toMatch(/cmdstat_mget:calls=1,/)
+    expect(calls).not.toContain('cmdstat_get:')
+  })
+})
+
+describe('at hand', () => {
+  it('are 1,000 entries, the most used, for a minute', async () => {
+    const engine = await fresh()
+    const cache = engine.of('T1')
+    for (let i = 0; i < 1_000; i++) await cache.set(`k${i}`, i)
+    time += 2_000
+    await cache.get('k0')
+    await cache.set('one-more', 1)
+    expect([engine.core.local.size, engine.core.local.find(keyOf('k0'))?.value]).toEqual([1_000, 0])
+    expect(engine.core.local.find(keyOf('k1'))).toBeUndefined()
+    await server.client.set(keyOf('k0'), '"changed behind its back"')
+    expect(await cache.get('k0')).toBe(0)
+    time += 58_001
+    expect(await cache.get('k0')).toBe('changed behind its back')
+  })
+
+  it('are no more than so many bytes', async () => {
+    const engine = await fresh({ local: { bytes: 10_000 } })
+    for (let i = 0; i < 20; i++) await engine.of('T1').set(`k${i}`, 'x'.repeat(998))
+    expect([engine.core.local.size, engine.core.local.bytes]).toEqual([9, 9_000])
+  })
+})
+
+describe('before its time', () => {
+  it('an entry is computed anew the sooner the costlier it was, and callers wait for nothing', async () => {
+    const entry = { freshUntil: 10_000, costMs: 100 } as Parameters<typeof earlyOf>[0]
+    expect([earlyOf(entry, 1), Math.round(earlyOf(entry, Math.exp(-3)))]).toEqual([10_000, 9_700])
+    let random = 1
+    const engine = await fresh({ random: () => random })
+    let computed = 0
+    const ask = () =>
+      engine.of('T1').getOrCompute(
+        'k',
+        async () => {
+          computed++
+          if (computed === 1) await new Promise((resolve) => setTimeout(resolve, 20))
+          return computed
+        },
+        { ttl: '1m' },
+      )
+    await ask()
+    engine.core.local.clear()
+    random = Number.MIN_VALUE // 744 times what it cost: at least 14 s before its end
+    time += 50_000
+    expect(await ask()).toBe(1)
+    await until(() => computed === 2, 'it is computed anew')
+    random = 1
+    await until(async () => (await ask()) === 2, 'the new one is given')
+  })
+})
+
+describe('names', () => {
+  it('hash arguments by what they are, not by the order of their properties', () => {
+    expect(hashOf([{ a: 1, b: { c: [1, 2], d: null } }])).toBe(hashOf([{ b: { d: null, c: [1, 2] }, a: 1 }]))
+    expect(hashOf([{ a: 1, b: undefined }])).toBe(hashOf([{ a: 1 }]))
+    const apart = [
+      [1],
+      ['1'],
+      [[1]],
+      [null],
+      [undefined],
+      [],
+      [1, 2],
+      [[1, 2]],
+      [{ a: 1 }],
+      ['{"a":1}'],
+      [new Date(1)],
+      [1n],
+    ]
+    expect(new Set(apart.map(hashOf)).size).toBe(apart.length)
+  })
+
+  it('of what must never be cached are refused', async () => {
+    const cache = (await fresh()).of('T1')
+    for (const name of neverCached)
+      expect(() => cache.namespace(name), name).toThrow(expect.objectContaining({ code: 'never-cached' }))
+    await expect(cache.set('billing:invoice', 1)).rejects.toMatchObject({ code: 'never-cached' })
+    await expect(cache.getOrCompute('Audit:1', () => 1)).rejects.toMatchObject({ code: 'never-cached' })
+    expect(() => cache.cached(() => 1, { name: 'tokens' })).toThrow(expect.objectContaining({ code: 'never-cached' }))
+    await expect(cache.get('')).rejects.toMatchObject({ code: 'bad-request' })
+    await expect(cache.get('x'.repeat(1_025))).rejects.toMatchObject({ code: 'bad-request' })
+  })
+
+  it('match a pattern by its stars alone', () => {
+    const fits = matcherOf('a?[b]*.c\\*')
+    expect(['a?[b].c\\', 'a?[b]xx\nx.c\\yy', 'ax[b].c\\', 'a?b.c\\'].map(fits)).toEqual([true, true, false, false])
+  })
+})
+
+describe('options', () => {
+  it('have the times of the guides', () => {
+    expect(presetMs).toEqual({ short: 60_000, medium: 300_000, long: 900_000, hour: 3_600_000, day: 86_400_000 })
+    const seconds = (ttls: Readonly<Record<string, Parameters<typeof ttlMsOf>[0]>>) =>
+      Object.fromEntries(Object.entries(ttls).map(([name, ttl]) => [name, ttlMsOf(ttl) / 1_000]))
+    expect(seconds(toolTtl)).toEqual({
+      notion__getTasks: 300,
+      notion__getDatabases: 3_600,
+      slack__getChannels: 600,
+      linear__getIssues: 300,
+    })
+    expect(seconds(kindTtl)).toMatchObject({ user: 300, lead: 604_800, ai: 86_400, search: 60, session: 900 })
+  })
+
+  it.each([
+    [{ ttl: '5' }, 'ttl is "5"'],
+    [{ ttl: '0s' }, 'is not between'],
+    [{ ttl: '366d' }, 'is not between'],
+    [{ stale: '1m', sliding: true }, 'exclude each other'],
+    [{ tags: [''] }, 'a tag is'],
+  ])('that make no sense are refused: %j', async (options, words) => {
+    const cache = (await fresh()).of('T1')
+    await expect(cache.set('k', 1, options as never)).rejects.toThrow(words)
+    await expect(cache.getOrCompute('k', () => 1, options as never)).rejects.toThrow(words)
+  })
+})
