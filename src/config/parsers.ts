@@ -1,14 +1,29 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, realpathSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { z } from 'zod'
 import { type Duration, formatDuration, parseDuration } from '../define/duration.ts'
 import { sizeOf } from '../define/size.ts'
 import { messageOf } from '../errors.ts'
 import type { StoreAddress } from './types.ts'
 
-/* Text → value, or an Error that says what is allowed. Pure but for the two that read a file. */
+/* Text → value, or an Error that says what is allowed. Pure but for those that look at files. */
 
 export function text(value: string): string {
   return value
+}
+
+/**
+ * Absolute and without symbolic links, as far as it is there: locks are named after it, so two names of one folder would be two
+ * folders, and two databases would run on its files.
+ */
+export function folder(value: string): string {
+  const path = resolve(value)
+  try {
+    return realpathSync(path)
+  } catch {
+    const parent = dirname(path)
+    return parent === path ? path : join(folder(parent), basename(path))
+  }
 }
 
 export function whole(min: number, max: number): (value: string) => number {

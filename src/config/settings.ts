@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import { organizationsSchema } from './organizations.ts'
 import {
   bytes,
@@ -6,6 +5,7 @@ import {
   duration,
   file,
   flag,
+  folder,
   host,
   json,
   jsonFile,
@@ -58,7 +58,7 @@ export const settings = {
   DATA_DIR: {
     fallback: '.data',
     meaning: 'managed stores and generated secrets; mode 0700',
-    parse: (t: string) => resolve(t),
+    parse: folder,
   },
   REDIS_URL: {
     fallback: undefined,

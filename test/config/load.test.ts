@@ -1,3 +1,6 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ConfigError, loadConfig, settings } from '../../src/config.ts'
 
@@ -42,6 +45,21 @@ describe('loadConfig', () => {
   })
 
   // The line says KEY_PREFIX, which nobody has set.
+  it('knows one folder by one name, whether it is there already or not', () => {
+    const base = realpathSync(mkdtempSync(join(tmpdir(), 'millrace-config-')))
+    try {
+      mkdirSync(join(base, 'real'))
+      symlinkSync(join(base, 'real'), join(base, 'link'))
+      const of = (dir: string) => loadConfig({ DATA_DIR: dir }).dataDir
+      for (const inside of ['', 'not', 'not/yet']) {
+        const real = join(base, 'real', inside)
+        expect([of(real), of(join(base, 'link', inside)), of(`${relative('.', real)}/`)]).toEqual([real, real, real])
+      }
+    } finally {
+      rmSync(base, { recursive: true })
+    }
+  })
+
   it('calls a wrong setting by the name that was used', () => {
     expect(refused({ REDIS_KEY_PREFIX: 'a:b' })).toEqual([`REDIS_KEY_PREFIX="a:b": ${letters}`])
   })
