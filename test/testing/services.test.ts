@@ -8,9 +8,12 @@ const queue = defineQueue({ name: 'visits', payload: z.object({ by: z.string() }
 /** A kit whose clock the test moves. */
 function kit() {
   let at = 1_000_000
-  return { ...rest(fakeServices({ now: () => at })), pass: (ms: number) => void (at += ms) }
+  const services = fakeServices({ now: () => at })
+  const pass = (ms: number) => {
+    at += ms
+  }
+  return { services, of: services.of, pass }
 }
-const rest = (services: ReturnType<typeof fakeServices>) => ({ services, of: services.of })
 
 describe('runWorker', () => {
   const visits = defineWorker(queue, async ({ payload }, { sessions, publish, cache }) => {
@@ -129,7 +132,11 @@ describe('cache', () => {
   it('wraps a function, whatever the order of the properties it is given', async () => {
     const { cache } = kit().of('T')
     let calls = 0
-    const add = cache.cached(({ a, b }: { a: number; b: number }) => ((calls += 1), a + b), { name: 'add' })
+    const sum = ({ a, b }: { a: number; b: number }) => {
+      calls += 1
+      return a + b
+    }
+    const add = cache.cached(sum, { name: 'add' })
     expect([await add({ a: 1, b: 2 }), await add({ b: 2, a: 1 }), await add({ a: 2, b: 2 })]).toEqual([3, 3, 4])
     expect(calls).toBe(2)
   })

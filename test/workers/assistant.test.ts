@@ -116,7 +116,7 @@ it('tells people that a provider is broken, and leaves the others alone', async 
   rig.outside.behave('notion', { status: 500 })
   expect(await (await say('my tasks', { team: 'T500' })).reply()).toBe(down)
   const asked = rig.outside.callsOf('notion').length
-  expect(await (await say('my day', { team: 'T500' })).reply()).toMatch(/^Notion does not answer[^]*\nIssues:\n• /)
+  expect(await (await say('my day', { team: 'T500' })).reply()).toMatch(/^Notion does not answer[\s\S]*\nIssues:\n• /)
   expect(rig.outside.callsOf('notion')).toHaveLength(asked)
 })
 

@@ -88,7 +88,7 @@ describe('out of order', () => {
     expect((await say('my tasks')).outcome).toBe('done')
     expect(outside.callsOf('notion')).toHaveLength(asked)
     expect((await say('my day')).outcome).toBe('done')
-    expect(said()).toEqual([down, down, expect.stringMatching(/^Notion does not answer[^]*\nIssues:\n• /)])
+    expect(said()).toEqual([down, down, expect.stringMatching(/^Notion does not answer[\s\S]*\nIssues:\n• /)])
   })
 
   it('waits for nobody longer than TOOL_TIMEOUT', async () => {

@@ -44,7 +44,7 @@ describe('what it answers', () => {
     ['issues about login', /^<@U1> Issues with “login”:\n• /],
     ['issues about nothing', /none\.$/],
     ['channels', /<#C0>, <#C1>/],
-    ['my day', /Tasks:[^]*Issues:/],
+    ['my day', /Tasks:[\s\S]*Issues:/],
     ['create task', /What is to be done/],
     ['create task: Buy &lt;milk&gt; &amp; bread', /Created the task <.*\|Buy &lt;milk&gt; &amp; bread>\.$/],
     ['create issue Nobody can sign in', /Created the issue <.*\|ENG-2 Nobody can sign in>\.$/],
@@ -129,7 +129,7 @@ describe('the conversation', () => {
     for (let n = 0; n < 60; n++) await say(`${n} ${'€'.repeat(500)}`)
     const data = JSON.stringify(services.sessions[0]?.data)
     expect(Buffer.byteLength(data)).toBeLessThan(33 * 1_024)
-    expect((services.sessions[0]?.data.turns as unknown[]).length).toBeGreaterThan(5)
+    expect((services.sessions[0]?.data.turns as unknown[] | undefined)?.length).toBeGreaterThan(5)
     expect(outside.posted).toHaveLength(60)
   })
 
