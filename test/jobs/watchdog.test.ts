@@ -183,6 +183,8 @@ it('puts back what a dying store gave away without anybody hearing of it', async
   await until(() => done.length === 2, 'the lost one is done')
   expect(performance.now() - began).toBeLessThan(10_000)
   expect(done).toEqual([1, 2])
-  expect(await bull.redis.hmget(bull.toKey(lost.id ?? ''), 'ats', 'atm')).toEqual(['1', '1'])
+  const { id = '' } = lost
+  await until(async () => (await bull.redis.zscore(bull.toKey('completed'), id)) !== null, 'its end is stored')
+  expect(await bull.redis.hmget(bull.toKey(id), 'ats', 'atm')).toEqual(['1', '1'])
   expect(await bull.redis.lrange(bull.toKey('active'), 0, -1)).toEqual([foreign.id])
 })
