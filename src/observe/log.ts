@@ -1,6 +1,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { build as pretty } from 'pino-pretty'
 import { messageOf } from '../errors.ts'
+import { createLineOutput } from './stdout.ts'
 
 export type { Logger }
 
@@ -60,25 +61,16 @@ export function createLogger({ logLevel, logFormat }: { logLevel: string; logFor
 
 let standardOutput: DestinationStream | undefined
 
-/** One for the process. A worker that ends dozens of attempts in one turn writes their lines with one system call. */
+/** One for the process, which writes what is left when it exits. */
 function stdout(): DestinationStream {
   if (standardOutput) return standardOutput
-  const file = pino.destination({ fd: 1, sync: true, minLength: 16_000 })
-  let isPlanned = false
-  const flush = () => {
-    isPlanned = false
-    file.flushSync()
-  }
-  process.on('exit', flush)
-  standardOutput = {
-    write(line) {
-      file.write(line)
-      if (isPlanned) return
-      isPlanned = true
-      process.nextTick(flush)
-    },
-  }
-  return standardOutput
+  const time = isoTime()
+  const lostLine = (lines: number) =>
+    `{"level":"warn"${time()},"msg":"${lines} lines of this log could not be written"}\n`
+  const output = createLineOutput(1, { lostLine })
+  process.on('exit', output.flush)
+  standardOutput = output
+  return output
 }
 
 /** As pino's isoTime; the text is made once for each millisecond, in which a busy process writes several lines. */

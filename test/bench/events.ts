@@ -27,7 +27,10 @@ export function eventTime(serial: number): string {
   return `${second + Math.floor(serial / 1e6)}.${String(serial % 1e6).padStart(6, '0')}`
 }
 
-/** A mention as Slack delivers one, of about 1 KB. */
+/**
+ * A mention as Slack delivers one, of about 1 KB. A bot's, which the assistant leaves alone: measured and proved with it is the way to
+ * the handler, and not what that asks of others.
+ */
 export function mention(id: string, time: string = eventTime(0)): string {
   const text =
     '<@U0LAN0Z89> could you roll back release 2026.10.2 on staging? The checkout smoke test has been red since.'
@@ -44,6 +47,7 @@ export function mention(id: string, time: string = eventTime(0)): string {
     api_app_id: 'A0MDYCDME',
     event: {
       user: 'U061F7AUR',
+      bot_id: 'B061F7AUR',
       type: 'app_mention',
       ts: time,
       client_msg_id: '7c2f1a70-53a9-4d0b-9a5e-0d6f1c7f8a11',

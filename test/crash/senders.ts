@@ -76,5 +76,14 @@ export class Senders {
 /** A mention with a time of its own, of today, as Slack's have. */
 export function eventOf(id: string): object {
   const ts = `${(Date.now() / 1_000).toFixed(3)}000`
-  return { type: 'app_mention', user: 'U061F7AUR', text: `<@U0LAN0Z89> ${id}`, ts, channel: 'C123ABC456', event_ts: ts }
+  // A bot's: what is proved is the way to the handler, and not what that asks of others.
+  return {
+    type: 'app_mention',
+    bot_id: 'B061F7AUR',
+    user: 'U061F7AUR',
+    text: `<@U0LAN0Z89> ${id}`,
+    ts,
+    channel: 'C123ABC456',
+    event_ts: ts,
+  }
 }
