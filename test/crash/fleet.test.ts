@@ -36,7 +36,8 @@ describe.concurrent('under 200 jobs a second, on two worker processes', () => {
       }
       await fleet.finish(60_000)
 
-      expect(ended.map(({ code }) => code)).toEqual(ended.map(() => 0))
+      const wrong = ended.filter(({ code }) => code !== 0)
+      expect(wrong.map(({ code, output }) => [code, output.slice(-2_000)])).toEqual([])
       expect(Math.max(...ended.map(({ ms }) => ms))).toBeLessThan(graceMs + 2_000)
       expect(await fleet.bull.getJobCountByTypes('failed')).toBe(0)
       // BullMQ counts the attempt that completes the job; a stall would mean that a lock had to run out.

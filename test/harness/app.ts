@@ -77,7 +77,7 @@ export async function startTestApp(
     dataDir,
     close: async () => {
       await app.stop(Date.now() + 5_000)
-      rmSync(dataDir, { recursive: true, force: true })
+      rmSync(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     },
   }
 }

@@ -29,7 +29,7 @@ export async function startCommandLine(): Promise<CommandLine> {
     json: async <T>(...args: string[]) => JSON.parse((await run(...args, '--json')).output) as T,
     end: async () => {
       await server.kill('SIGTERM')
-      rmSync(dataDir, { recursive: true, force: true })
+      rmSync(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     },
   }
 }
