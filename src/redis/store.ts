@@ -70,10 +70,13 @@ export function untilReady(redis: Redis): Promise<void> {
   return redis.status === 'ready' ? Promise.resolve() : new Promise((resolve) => redis.once('ready', () => resolve()))
 }
 
+/** A process has several connections, which close one after the other within what is left when its grace is over. */
+const quitMs = 200
+
 /** Closes a connection without waiting for a store that is away. */
 export async function disconnect(redis: Redis): Promise<void> {
   if (redis.status === 'ready') {
-    await Promise.race([redis.quit().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 500).unref())])
+    await Promise.race([redis.quit().catch(() => {}), new Promise((resolve) => setTimeout(resolve, quitMs).unref())])
   }
   redis.disconnect()
 }
