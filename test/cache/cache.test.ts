@@ -1,40 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { EngineOptions } from '../../src/cache/engine.ts'
-import { openCache, type TestCache } from '../harness/cache.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
-import { freshId } from '../harness/slack.ts'
+import { describe, expect, it } from 'vitest'
 import { until } from '../harness/until.ts'
+import { cacheStage } from './stage.ts'
 
-let server: TestRedis
-let prefix: string
-let time: number
-const opened: TestCache[] = []
-
-beforeAll(async () => {
-  server = await startRedis({ 'maxmemory-policy': 'allkeys-lru', appendonly: 'no' })
-})
-afterAll(() => server.stop())
-afterEach(async () => {
-  for (const cache of opened.splice(0)) await cache.close()
-})
-
-const now = () => time
-/** Another process' cache, as far as a process can tell. */
-async function open(options: Partial<EngineOptions> = {}): Promise<TestCache> {
-  const cache = await openCache(server, { prefix, now, random: () => 1, ...options })
-  opened.push(cache)
-  return cache
-}
-async function fresh(options: Partial<EngineOptions> = {}): Promise<TestCache> {
-  prefix = freshId('c')
-  time = 1_800_000_000_000
-  return open(options)
-}
-const keysOf = async () => {
-  const found: string[] = []
-  for await (const some of server.client.scanStream({ match: `${prefix}:*` })) found.push(...(some as string[]))
-  return found.sort()
-}
+const at = cacheStage({ random: () => 1 })
+const { open, fresh, keysOf } = at
 
 describe('getOrCompute', () => {
   it('computes once, then gives it from this process, and to another from the store', async () => {
@@ -81,7 +50,7 @@ describe('getOrCompute', () => {
     }
     for (let i = 0; i < 3; i++) expect(await cache.getOrCompute('none', none)).toBeUndefined()
     expect(asked).toBe(1)
-    time += 30_001
+    at.time += 30_001
     await cache.getOrCompute('none', none)
     expect(asked).toBe(2)
     const nil = () => {
@@ -97,12 +66,12 @@ describe('getOrCompute', () => {
     let computed = 0
     const ask = () => engine.of('T1').getOrCompute('k', () => ++computed, { ttl: 'day' })
     await ask()
-    time += 24 * 3_600_000 - 1
+    at.time += 24 * 3_600_000 - 1
     expect(await ask()).toBe(1)
-    time += 1
+    at.time += 1
     expect(await ask()).toBe(2)
     const [key = ''] = (await keysOf()).filter((name) => name.includes(':v:'))
-    expect(await server.client.pttl(key)).toBeGreaterThan(86_000_000)
+    expect(await at.server.client.pttl(key)).toBeGreaterThan(86_000_000)
   })
 
   it('gives an old value while one caller makes a new one', async () => {
@@ -123,7 +92,7 @@ describe('getOrCompute', () => {
         { ttl: '1m', stale: '10m' },
       )
     expect(await ask()).toBe(1)
-    time += 60_000
+    at.time += 60_000
     expect(await Promise.all([ask(), ask(), ask()])).toEqual([1, 1, 1])
     await until(() => computed === 2, 'the new one is being made')
     finish()
@@ -138,10 +107,10 @@ describe('getOrCompute', () => {
     await cache.cached((n: number) => n, { name: 'fn' })(1)
     await cache.invalidate({ tag: 'y' })
     await cache.invalidate({ pattern: 'z*' })
-    await opened[0]?.flush()
+    await at.opened[0]?.flush()
     const found = await keysOf()
     expect(found.length).toBeGreaterThan(6)
-    for (const key of found) expect([key, await server.client.pttl(key)]).toEqual([key, expect.any(Number)])
-    for (const key of found) expect(await server.client.pttl(key), key).toBeGreaterThan(0)
+    for (const key of found) expect([key, await at.server.client.pttl(key)]).toEqual([key, expect.any(Number)])
+    for (const key of found) expect(await at.server.client.pttl(key), key).toBeGreaterThan(0)
   })
 })

@@ -1,39 +1,15 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { EngineOptions } from '../../src/cache/engine.ts'
+import { describe, expect, it } from 'vitest'
 import { unpack } from '../../src/cache/entry.ts'
 import { earlyOf } from '../../src/cache/local.ts'
 import { hashOf, matcherOf, neverCached } from '../../src/cache/name.ts'
 import { presetMs, ttlMsOf } from '../../src/cache/presets.ts'
 import { kindTtl, toolTtl } from '../../src/define/ttl.ts'
-import { openCache, type TestCache } from '../harness/cache.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
-import { freshId } from '../harness/slack.ts'
 import { until } from '../harness/until.ts'
+import { cacheStage } from './stage.ts'
 
-let server: TestRedis
-let prefix: string
-let time: number
-const opened: TestCache[] = []
-
-beforeAll(async () => {
-  server = await startRedis({ 'maxmemory-policy': 'allkeys-lru', appendonly: 'no' })
-})
-afterAll(() => server.stop())
-afterEach(async () => {
-  for (const cache of opened.splice(0)) await cache.close()
-})
-
-async function open(options: Partial<EngineOptions> = {}): Promise<TestCache> {
-  const cache = await openCache(server, { prefix, now: () => time, random: () => 1, ...options })
-  opened.push(cache)
-  return cache
-}
-async function fresh(options: Partial<EngineOptions> = {}): Promise<TestCache> {
-  prefix = freshId('c')
-  time = 1_800_000_000_000
-  return open(options)
-}
-const keyOf = (name: string) => `${prefix}:cache:v:T1:${name}`
+const at = cacheStage({ random: () => 1 })
+const { open, fresh } = at
+const keyOf = (name: string) => `${at.prefix}:cache:v:T1:${name}`
 const without = { local: { items: 0 } }
 
 describe('what is stored', () => {
@@ -44,7 +20,7 @@ describe('what is stored', () => {
     await cache.set('small', { a: 'ü€😀' })
     await cache.set('huge', 'x'.repeat(500_000))
     expect(JSON.stringify(list).length).toBeGreaterThan(5_000)
-    expect(await server.client.strlen(keyOf('large'))).toBeLessThan(2_000)
+    expect(await at.server.client.strlen(keyOf('large'))).toBeLessThan(2_000)
     expect(await cache.getMany(['large', 'small', 'huge'])).toEqual([list, { a: 'ü€😀' }, 'x'.repeat(500_000)])
   })
 
@@ -58,7 +34,7 @@ describe('what is stored', () => {
     }
     expect((await cache.getOrCompute('k', large)).length).toBe(1024 ** 2)
     expect((await cache.getOrCompute('k', large)).length).toBe(1024 ** 2)
-    expect([computed, await server.client.exists(keyOf('k'))]).toEqual([2, 0])
+    expect([computed, await at.server.client.exists(keyOf('k'))]).toEqual([2, 0])
     await cache.set('k', 'small')
     await cache.set('k', 'x'.repeat(1024 ** 2))
     expect(await cache.get('k')).toBeUndefined()
@@ -67,10 +43,10 @@ describe('what is stored', () => {
 
   it('is read when an older program stored it, and taken for nothing when it is damaged', async () => {
     const cache = (await fresh(without)).of('T1')
-    await server.client.set(keyOf('old'), '{"plain":"JSON, uncompressed"}', 'EX', 60)
+    await at.server.client.set(keyOf('old'), '{"plain":"JSON, uncompressed"}', 'EX', 60)
     expect(await cache.get('old')).toEqual({ plain: 'JSON, uncompressed' })
     expect(await cache.getOrCompute('old', () => 'another')).toEqual({ plain: 'JSON, uncompressed' })
-    await server.client.set(keyOf('damaged'), 'M1 what is this', 'EX', 60)
+    await at.server.client.set(keyOf('damaged'), 'M1 what is this', 'EX', 60)
     expect(await cache.get('damaged')).toBeUndefined()
     expect(await cache.getOrCompute('damaged', () => 'computed')).toBe('computed')
     expect(await cache.get('damaged')).toBe('computed')
@@ -94,11 +70,11 @@ describe('what is stored', () => {
       () => two.get('k'),
       () => one.getOrCompute('k', () => 2, { ttl: 'day', sliding: true }),
     ]) {
-      await server.client.pexpire(keyOf('k'), 60_000)
+      await at.server.client.pexpire(keyOf('k'), 60_000)
       expect(await use()).toBe(1)
-      await until(async () => (await server.client.pttl(keyOf('k'))) > 86_000_000, 'its time has started anew')
+      await until(async () => (await at.server.client.pttl(keyOf('k'))) > 86_000_000, 'its time has started anew')
     }
-    time += 100 * 86_400_000
+    at.time += 100 * 86_400_000
     expect(await two.get('k')).toBe(1)
   })
 
@@ -107,10 +83,10 @@ describe('what is stored', () => {
     const names = Array.from({ length: 100 }, (_, i) => `k${i}`)
     for (const [i, name] of names.entries()) await writer.set(name, i)
     const reader = await open()
-    await server.client.config('RESETSTAT')
+    await at.server.client.config('RESETSTAT')
     const read = await reader.of('T1').getMany([...names, 'none', 'k0'])
     expect(read).toEqual([...names.keys(), undefined, 0])
-    const calls = await server.client.info('commandstats')
+    const calls = await at.server.client.info('commandstats')
     expect(calls).toMatch(/cmdstat_mget:calls=1,/)
     expect(calls).not.toContain('cmdstat_get:')
   })
@@ -121,14 +97,14 @@ describe('at hand', () => {
     const engine = await fresh()
     const cache = engine.of('T1')
     for (let i = 0; i < 1_000; i++) await cache.set(`k${i}`, i)
-    time += 2_000
+    at.time += 2_000
     await cache.get('k0')
     await cache.set('one-more', 1)
     expect([engine.core.local.size, engine.core.local.find(keyOf('k0'))?.value]).toEqual([1_000, 0])
     expect(engine.core.local.find(keyOf('k1'))).toBeUndefined()
-    await server.client.set(keyOf('k0'), '"changed behind its back"')
+    await at.server.client.set(keyOf('k0'), '"changed behind its back"')
     expect(await cache.get('k0')).toBe(0)
-    time += 58_001
+    at.time += 58_001
     expect(await cache.get('k0')).toBe('changed behind its back')
   })
 
@@ -159,7 +135,7 @@ describe('before its time', () => {
     await ask()
     engine.core.local.clear()
     random = Number.MIN_VALUE // 744 times what it cost: at least 14 s before its end
-    time += 50_000
+    at.time += 50_000
     expect(await ask()).toBe(1)
     await until(() => computed === 2, 'it is computed anew')
     random = 1

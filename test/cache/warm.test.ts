@@ -1,34 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { EngineOptions } from '../../src/cache/engine.ts'
+import { describe, expect, it } from 'vitest'
 import { defineWarmer } from '../../src/index.ts'
-import { openCache, type TestCache } from '../harness/cache.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
-import { freshId } from '../harness/slack.ts'
+import { cacheStage } from './stage.ts'
 
-let server: TestRedis
-let prefix: string
-let time: number
-const opened: TestCache[] = []
-
-beforeAll(async () => {
-  server = await startRedis({ 'maxmemory-policy': 'allkeys-lru', appendonly: 'no' })
-})
-afterAll(() => server.stop())
-afterEach(async () => {
-  for (const cache of opened.splice(0)) await cache.close()
-})
-
-/** `random` of next to nothing: each use is written down. */
-async function open(options: Partial<EngineOptions> = {}): Promise<TestCache> {
-  const cache = await openCache(server, { prefix, now: () => time, random: () => Number.EPSILON, ...options })
-  opened.push(cache)
-  return cache
-}
-async function fresh(): Promise<TestCache> {
-  prefix = freshId('c')
-  time = 1_800_000_000_000
-  return open()
-}
+// Next to nothing: each use is written down.
+const at = cacheStage({ random: () => Number.EPSILON })
+const { open, fresh, keysOf } = at
 const fast = { perSecond: 1_000 }
 
 describe('warming', () => {
@@ -52,8 +28,8 @@ describe('warming', () => {
       for (let i = 0; i < 2; i++) await number(1)
     }
     await before.flush()
-    time += 23 * 3_600_000
-    await server.client.del(...(await server.client.keys(`${prefix}:cache:v:*`)))
+    at.time += 23 * 3_600_000
+    await at.server.client.del(...(await keysOf('cache:v:*')))
     computed.length = 0
     const after = await open()
     const report = await after.of(undefined).warm({ ...fast, warmers: [channels], top: 2 })
@@ -71,7 +47,7 @@ describe('warming', () => {
       unknown: 2,
     })
     // A day later nobody remembers.
-    time += 26 * 3_600_000
+    at.time += 26 * 3_600_000
     expect(await (await open()).of('T1').warm({ ...fast, names: ['numbers'] })).toMatchObject({ unknown: 0 })
   })
 
@@ -88,7 +64,7 @@ describe('warming', () => {
     for (const n of [1, 1, 2]) await ask(n)
     await engine.flush()
     isBroken = true
-    time += 290_000
+    at.time += 290_000
     const report = await engine.of('T1').warm(fast)
     expect(report).toMatchObject({ tenants: 1, warmed: 1, failed: 1, errors: ['numbers: no luck'] })
   })
@@ -108,7 +84,7 @@ describe('warming', () => {
     await ask()
     await engine.flush()
     isSlow = true
-    time += 290_000
+    at.time += 290_000
     expect(await cache.warm(fast)).toMatchObject({ warmed: 0, busy: 1 })
     expect(await (await open()).of('T1').namespace('k').get('only')).toBe('set meanwhile')
   })
@@ -118,7 +94,7 @@ describe('warming', () => {
     const ask = engine.of('T1').cached((n: number) => n, { name: 'numbers' })
     for (let n = 0; n < 5; n++) await ask(n)
     await engine.flush()
-    time += 290_000
+    at.time += 290_000
     const report = await engine.of('T1').warm({ perSecond: 20 })
     expect(report.warmed).toBe(5)
     expect(report.tookMs).toBeGreaterThanOrEqual(5 * 50 - 10)
