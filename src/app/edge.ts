@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import type { Config, SourceConfig } from '../config.ts'
 import type { AnyQueue } from '../define/queue.ts'
-import { createHooks } from '../http/hooks.ts'
-import type { Hooks } from '../http/server.ts'
+import { createHooks, type Hooks } from '../http/hooks.ts'
+
 import { unpack } from '../ingest/accepted.ts'
 import { createDeliver, type Deliver, type EnqueueEvent, quarantineOf, type Revive } from '../ingest/deliver.ts'
 import { Outage } from '../ingest/outage.ts'

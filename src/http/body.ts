@@ -59,6 +59,11 @@ export class BodyReader {
     })
   }
 
+  /** Counts one that has been read elsewhere. Small ones only: it is not asked whether there is room. */
+  hold(body: Buffer): void {
+    this.#held += body.length
+  }
+
   /** The body is not needed any more. */
   release(body: Buffer): void {
     this.#held -= body.length
@@ -77,7 +82,7 @@ function append(bytes: Buffer, size: number, chunk: Buffer, limit: number): Buff
   return room
 }
 
-function tooLarge(limit: number): MillraceError {
+export function tooLarge(limit: number): MillraceError {
   return new MillraceError('too-large', `the body is larger than ${limit} bytes`)
 }
 

@@ -2,6 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { AddressInfo, Socket } from 'node:net'
 import type { Express } from 'express'
 import { type ErrorCode, MillraceError } from '../errors.ts'
+import { FastPath } from './fast-path.ts'
+import type { Hooks } from './hooks.ts'
 import { problemOf } from './problem.ts'
 
 /** A sender has this long for its headers, and for all of its request. Slack and GitHub give up after 3 and 10 s. */
@@ -15,20 +17,19 @@ const maxHeaderBytes = 16 * 1024
 /** After a refusal, time for the sender to read it. */
 const lingerMs = 500
 
-export type Hooks = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
-
 type Connection = {
   /** Counted, because a sender may pipeline. */
   unanswered: number
   latest: IncomingMessage | undefined
 }
 
-/** One port: /hooks/* goes to `hooks`, everything else to Express. */
+/** One port: /hooks/* goes to `hooks`, past node:http where that is possible, everything else to Express. */
 export class HttpServer {
   readonly name = 'http'
   readonly #options: { host: string; port: number; express: Express; hooks: Hooks | undefined }
   readonly #server: Server
   readonly #connections = new Map<Socket, Connection>()
+  readonly #fast: FastPath | undefined
   #draining = false
 
   constructor(options: { host: string; port: number; express: Express; hooks: Hooks | undefined }) {
@@ -51,10 +52,25 @@ export class HttpServer {
       if (isNext) socket.destroy()
       else onClientError(error, socket)
     })
-    this.#server.on('connection', (socket) => {
+    const listeners = this.#server.listeners('connection') as ((socket: Socket) => void)[]
+    const handOver = (socket: Socket) => {
       this.#connections.set(socket, { unanswered: 0, latest: undefined })
       socket.once('close', () => this.#connections.delete(socket))
-    })
+      for (const listener of listeners) listener.call(this.#server, socket)
+    }
+    const { hooks } = options
+    this.#fast =
+      hooks &&
+      new FastPath({
+        answer: hooks.answer,
+        handOver,
+        refuseSilent: (socket) => refuse(socket, 'request-timeout'),
+        maxHeadBytes: maxHeaderBytes,
+        headersMs,
+        keepAliveMs,
+      })
+    this.#server.removeAllListeners('connection')
+    this.#server.on('connection', (socket: Socket) => (this.#fast ? this.#fast.take(socket) : handOver(socket)))
   }
 
   /** Throws `port-in-use`. */
@@ -84,9 +100,13 @@ export class HttpServer {
     if (!this.#server.listening) return
     this.#draining = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#fast?.leave()
     for (const [socket, { unanswered }] of this.#connections) if (unanswered === 0) socket.destroy()
     const patience = Math.min(requestMs, Math.max(0, (deadline - Date.now()) / 2))
-    const timer = setTimeout(() => this.#server.closeAllConnections(), patience)
+    const timer = setTimeout(() => {
+      this.#server.closeAllConnections()
+      this.#fast?.destroyAll()
+    }, patience)
     await closed
     clearTimeout(timer)
   }
@@ -107,7 +127,7 @@ export class HttpServer {
     const url = request.url ?? '/'
     if (!hooks || !url.startsWith('/hooks/')) return void express(request, response)
     const query = url.indexOf('?')
-    void hooks(request, response, query < 0 ? url : url.slice(0, query))
+    void hooks.serve(request, response, query < 0 ? url : url.slice(0, query))
   }
 }
 
@@ -128,6 +148,10 @@ function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? 'request-timeout'
         : 'malformed-request'
+  refuse(socket, code)
+}
+
+function refuse(socket: Socket, code: ErrorCode): void {
   const { status, body } = problemOf(new MillraceError(code))
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,

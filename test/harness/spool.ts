@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { type Dirent, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MillraceError } from '../../src/errors.ts'
@@ -97,10 +97,22 @@ export function createSpools() {
 
 /** Paths of the segments below `dir`, those set aside included, oldest first. */
 export function segmentsIn(dir: string): string[] {
-  return readdirSync(dir, { recursive: true, withFileTypes: true })
+  return filesBelow(dir)
     .filter((entry) => entry.isFile() && entry.name.endsWith('.segment'))
     .map((entry) => join(entry.parentPath, entry.name))
     .sort((a, b) => ((a.split('/').at(-1) ?? '') < (b.split('/').at(-1) ?? '') ? -1 : 1))
+}
+
+/** Looks again when a folder went while it looked: its files are then in another, or handed over. */
+function filesBelow(dir: string): Dirent[] {
+  for (;;) {
+    try {
+      return readdirSync(dir, { recursive: true, withFileTypes: true })
+    } catch (error) {
+      const { code, path } = error as NodeJS.ErrnoException
+      if (code !== 'ENOENT' || path === dir) throw error
+    }
+  }
 }
 
 export const empty = (spool: Spool) =>
