@@ -4,9 +4,11 @@ import { boundsOf, warningsOf } from '../jobs/notes.ts'
 import { type ScheduleSummary, whenOf } from '../jobs/schedules.ts'
 import type { Check } from '../observe/check.ts'
 import type { Caller } from './auth.ts'
-import { type Html, html, page } from './page.ts'
+import { type Html, html, page, shortTime } from './page.ts'
 
 const refreshSeconds = 5
+/** Every page takes seconds while the store hangs, and a refresh in between would call back who has just left for another. */
+const hangingRefreshSeconds = 20
 
 export function signInPage({ to, wrong = false }: { to: string; wrong?: boolean }): string {
   return page(
@@ -37,22 +39,34 @@ export function overviewPage({
 }): string {
   return page(
     'Overview',
-    html`${banner(caller)}
+    html`${banner(caller, '/dashboard')}
 <main>
 <section>${verdict(checks)}</section>
 <section><h2>Queues</h2>${queues ? queueTable(queues) : html`<p class="fail">The queue store does not answer.</p>`}</section>
 ${scheduleSection(queues ?? [])}
 <section><h2>Checks of this process</h2>${checkTable(checks)}</section>
 </main>`,
-    { refreshSeconds },
+    { refreshSeconds: queues ? refreshSeconds : hangingRefreshSeconds },
   )
 }
 
+const places = [
+  ['/dashboard', 'Overview'],
+  ['/dashboard/queues', 'Queues and jobs'],
+  ['/dashboard/dead', 'Dead letters'],
+  ['/dashboard/inbox', 'Inbox'],
+  ['/dashboard/why', 'Why'],
+  ['/metrics', 'Metrics'],
+  ['/readyz', 'Readiness'],
+] as const
+
 /** The head of every page behind the sign-in. */
-export function banner({ name, role }: Caller): Html {
+export function banner({ name, role }: Caller, here: (typeof places)[number][0]): Html {
+  const link = ([path, text]: (typeof places)[number]) =>
+    path === here ? html`<a href="${path}" aria-current="true">${text}</a>` : html`<a href="${path}">${text}</a>`
   return html`<header>
 <strong><a href="/dashboard">Millrace</a></strong>
-<nav><a href="/dashboard/queues">Queues and jobs</a><a href="/dashboard/dead">Dead letters</a><a href="/dashboard/inbox">Inbox</a><a href="/dashboard/why">Why</a><a href="/metrics">Metrics</a><a href="/readyz">Readiness</a></nav>
+<nav>${places.map(link)}</nav>
 <form method="post" action="/dashboard/sign-out"><span class="soft">${name} (${role})</span> <button class="plain">Sign out</button></form>
 </header>`
 }
@@ -99,10 +113,10 @@ function notes(queue: QueueSummary): Html {
 function scheduleSection(queues: readonly QueueOverview[]): Html {
   const rows = queues.flatMap(({ name, schedules }) => schedules.map((schedule) => ({ name, ...schedule })))
   if (rows.length === 0) return html``
-  const time = (text: string | null | undefined) => (text ? text.slice(0, 19).replace('T', ' ') : '–')
-  return html`<section><h2>Schedules</h2><table>
+  const time = (text: string | null | undefined) => (text ? shortTime(text) : html`–`)
+  return html`<section><h2>Schedules</h2><table class="stack">
 <thead><tr><th>Queue</th><th>Schedule</th><th>When</th><th>Next (UTC)</th><th>Last</th></tr></thead>
-<tbody>${rows.map((row) => html`<tr><td>${row.name}</td><td>${row.id}</td><td>${whenOf(row)}</td><td>${time(row.next)}</td><td>${time(row.last)}</td></tr>`)}</tbody>
+<tbody>${rows.map((row) => html`<tr><td data-label="Queue">${row.name}</td><td data-label="Schedule">${row.id}</td><td data-label="When">${whenOf(row)}</td><td data-label="Next (UTC)">${time(row.next)}</td><td data-label="Last">${time(row.last)}</td></tr>`)}</tbody>
 </table></section>`
 }
 

@@ -6,7 +6,7 @@ import type { RedriveProgress } from '../jobs/redrive.ts'
 import { defaultRate } from '../policy/rate.ts'
 import { type Caller, requireRole } from './auth.ts'
 import { banner } from './dashboard-pages.ts'
-import { type Html, html, page } from './page.ts'
+import { type Html, html, page, shortTime } from './page.ts'
 import { parse } from './parse.ts'
 import { ownerOf } from './redrive.ts'
 import { whyPath } from './why-pages.ts'
@@ -55,7 +55,7 @@ function deadPage({
   const withDead = summaries.filter(({ groups }) => groups.length > 0)
   return page(
     'Dead letters',
-    html`${banner(caller)}
+    html`${banner(caller, '/dashboard/dead')}
 <main>
 <section><h1>Dead letters</h1>
 <p class="soft">Jobs that will not be tried again, by cause. To choose among them: npm run cli -- redrive QUEUE --help</p>
@@ -75,15 +75,10 @@ function queueSection({ queue, dead, looked, causes, groups }: DeadSummary, call
   const part = dead !== null && looked < dead ? `counted among the newest ${looked}` : 'all of them counted'
   return html`<section><h2><a href="/dashboard/queues/queue/${encodeURIComponent(queue)}?status=failed">${queue}</a></h2>
 <p class="soft">${dead ?? looked} dead, ${causes} ${causes === 1 ? 'cause' : 'causes'}, ${part}.</p>
-<table>
+<table class="stack">
 <thead><tr><th>Cause</th><th class="n">Jobs</th><th>First seen (UTC)</th><th>Last seen</th><th>Sample</th><th></th></tr></thead>
 <tbody>${groups.slice(0, mostShown).map((group) => groupRow(queue, group, caller))}</tbody>
 </table></section>`
-}
-
-/** UTC, to the second: enough to look it up in the log. */
-function shortly(time: string): Html {
-  return html`<time datetime="${time}" style="white-space:nowrap">${time.slice(0, 19).replace('T', ' ')}</time>`
 }
 
 function groupRow(
@@ -92,14 +87,14 @@ function groupRow(
   caller: Caller,
 ): Html {
   const back = regression
-    ? html` <span class="warn">came back ${regression.after === 'redriven' ? 'after a redrive' : 'after a quiet time'}, ${shortly(regression.at)}</span>`
+    ? html` <span class="warn">came back ${regression.after === 'redriven' ? 'after a redrive' : 'after a quiet time'}, ${shortTime(regression.at)}</span>`
     : html``
   const button =
     caller.role === 'viewer'
       ? html``
       : html`<form method="post" action="/dashboard/dead/redrive"><input type="hidden" name="queue" value="${queue}"><input type="hidden" name="group" value="${group}"><button class="plain">Run again</button></form>`
   return html`<tr>
-<td style="white-space:normal;overflow-wrap:anywhere">${title}${back}<br><span class="soft">${group}</span></td><td class="n">${count}</td><td>${shortly(firstSeen)}</td><td>${shortly(lastSeen)}</td>
-<td><a href="/dashboard/queues/queue/${encodeURIComponent(queue)}/${encodeURIComponent(sample)}">${sample}</a> <a href="${whyPath(queue, sample)}">why</a></td><td style="white-space:nowrap">${button}</td>
+<td class="words" data-label="Cause">${title}${back}<br><span class="soft">${group}</span></td><td class="n" data-label="Jobs">${count}</td><td data-label="First seen">${shortTime(firstSeen)}</td><td data-label="Last seen">${shortTime(lastSeen)}</td>
+<td data-label="Sample"><a class="whole" href="/dashboard/queues/queue/${encodeURIComponent(queue)}/${encodeURIComponent(sample)}">${sample}</a> <a href="${whyPath(queue, sample)}">why</a></td><td class="whole">${button}</td>
 </tr>`
 }

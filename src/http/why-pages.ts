@@ -5,7 +5,7 @@ import type { BullQueue } from '../jobs/bull.ts'
 import { explainJob, type JobExplanation } from '../jobs/explain.ts'
 import type { Caller } from './auth.ts'
 import { banner } from './dashboard-pages.ts'
-import { type Html, html, page } from './page.ts'
+import { type Html, html, page, shortTime } from './page.ts'
 import { parse } from './parse.ts'
 
 const whyQuery = z.object({ queue: z.string().optional(), id: z.string().trim().optional() })
@@ -17,14 +17,20 @@ export function whyPages(bull: ReadonlyMap<string, BullQueue>): Router {
     const { queue: name, id } = parse(whyQuery, request.query)
     const queue = name === undefined ? undefined : bull.get(name)
     const found = queue && id ? await explainJob(queue, id).catch(unknown) : undefined
-    if (found === 'unknown') response.status(404)
-    const answer =
-      found === undefined ? html`` : found === 'unknown' ? nobody(queue?.name ?? '', id ?? '') : told(found)
+    const isNoQueue = name !== undefined && !queue
+    if (found === 'unknown' || isNoQueue) response.status(404)
+    const answer = isNoQueue
+      ? missing(`There is no queue ${name}.`)
+      : found === undefined
+        ? html``
+        : found === 'unknown'
+          ? missing(`There is no job ${id} in ${name}. It may have been removed by the queue’s keep policy.`)
+          : told(found)
     const caller = response.locals.caller as Caller
     response.send(
       page(
         'Why',
-        html`${banner(caller)}
+        html`${banner(caller, '/dashboard/why')}
 <main><section><h1>Why is a job where it is?</h1>${whyForm([...bull.keys()], { queue: name, id })}</section>${answer}</main>`,
       ),
     )
@@ -53,11 +59,11 @@ function whyForm(
 function told({ id, queue, state, code, words, todo, until }: JobExplanation): Html {
   return html`<section><h2><a href="/dashboard/queues/queue/${encodeURIComponent(queue)}/${encodeURIComponent(id)}">${id}</a></h2>
 <dl><dt>State</dt><dd>${state === 'failed' ? 'dead' : state}</dd><dt>Code</dt><dd>${code}</dd><dt>Why</dt><dd>${words}</dd><dt>To do</dt><dd>${todo}</dd>
-${until === null ? html`` : html`<dt>Until</dt><dd>${until.slice(0, 19).replace('T', ' ')} UTC</dd>`}</dl></section>`
+${until === null ? html`` : html`<dt>Until</dt><dd>${shortTime(until)} UTC</dd>`}</dl></section>`
 }
 
-function nobody(queue: string, id: string): Html {
-  return html`<section><p class="warn">There is no job ${id} in ${queue}. It may have been removed by the queue’s keep policy.</p></section>`
+function missing(what: string): Html {
+  return html`<section><p class="warn">${what}</p></section>`
 }
 
 function unknown(error: unknown): 'unknown' {
