@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
+import { misspelt } from './app/workers.ts'
 import { addActions } from './cli/actions.ts'
 import { addCache } from './cli/cache.ts'
 import { addExplain, addQueueSettings } from './cli/explain.ts'
@@ -149,7 +150,7 @@ program
   .addOption(json())
   .action(async (options: { json?: true }) => {
     const config = loadConfig()
-    await loadDefinitions()
+    const definitions = await loadDefinitions()
     const stores = new Stores(config)
     await stores.start()
     try {
@@ -157,6 +158,7 @@ program
         addressOf: (role) => stores.address(role),
         url: rememberedUrl(config),
         oldestNode: [20, 19],
+        misspelt: misspelt(config, definitions),
       })
       if (options.json) print(checks)
       else

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { misspelt } from './app/workers.ts'
 import { type App, startApp } from './app.ts'
 import { ConfigError, describeStore, loadConfig } from './config.ts'
 import { MillraceError, messageOf } from './errors.ts'
@@ -31,6 +32,7 @@ async function main(): Promise<void> {
   const definitions = await loadDefinitions()
   const log = createLogger(config)
   for (const line of definitions.ignored) log.warn(line)
+  for (const line of misspelt(config, definitions)) log.warn(line)
 
   let app: App | undefined
   let firstSignalAt = 0

@@ -151,6 +151,15 @@ it('warns of a store without an append-only file, in the log and in readyz', asy
   expect(seen).toMatchObject({ status: 200, body: { checks: { durability: { state: 'warn' } } } })
 })
 
+it('warns of a variable that is probably a setting misspelt, also one that a worker declares', async () => {
+  const env = { SLACK_SIGNING_SECRETT: 'hunter2', LINEAR_API_KEYS: 'hunter2' }
+  const millrace = await startMillrace({ DATA_DIR: dataDir, REDIS_URL: redis.url, ...env })
+  cleanups.push(() => millrace.kill('SIGTERM'))
+  expect(millrace.output()).toContain('SLACK_SIGNING_SECRETT is no setting; did you mean SLACK_SIGNING_SECRET?')
+  expect(millrace.output()).toContain('LINEAR_API_KEYS is no setting; did you mean LINEAR_API_KEY?')
+  expect(millrace.output()).not.toContain('hunter2')
+})
+
 it('prints the dashboard, the key once, and a command to try; secrets are for the owner only', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'millrace-first-'))
   cleanups.push(() => rmSync(dir, { recursive: true, force: true }))

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
-import type { Config } from '../config.ts'
+import { nearMisses } from '../config/near.ts'
+import { type Config, settings as ownSettings } from '../config.ts'
 import { validate } from '../define/schema.ts'
 import type { AnyWorker, Enqueue } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
@@ -26,6 +27,18 @@ export function workersOf(config: Config, definitions: Definitions): readonly An
     )
   }
   return definitions.workers.filter((worker) => config.workers?.includes(worker.queue.name) ?? true)
+}
+
+/** Names that workers declare, of schemas that tell them. */
+function declaredNames(workers: readonly AnyWorker[]): string[] {
+  return workers.flatMap(({ settings }) =>
+    settings && 'shape' in settings && typeof settings.shape === 'object' ? Object.keys(settings.shape ?? {}) : [],
+  )
+}
+
+/** A line for each variable that is probably a setting misspelt. */
+export function misspelt({ env }: Config, { workers }: Definitions): string[] {
+  return nearMisses(env, [...Object.keys(ownSettings), 'REDIS_KEY_PREFIX', ...declaredNames(workers)])
 }
 
 /** What each worker declared that it needs from the environment. Only for workers that this process runs. */

@@ -22,16 +22,28 @@ export async function doctor(
     addressOf,
     url,
     oldestNode,
+    misspelt,
   }: {
     addressOf: (role: 'queue' | 'cache') => StoreAddress
     url: string | undefined
     oldestNode: readonly [number, number]
+    /** A line for each variable that is probably a setting misspelt. */
+    misspelt: readonly string[]
   },
 ): Promise<Check[]> {
-  const checks: Check[] = [nodeCheck(oldestNode), dataDirCheck(config.dataDir), await diskCheck(config.dataDir)]
+  const checks: Check[] = [
+    nodeCheck(oldestNode),
+    ...misspelt.map(settingCheck),
+    dataDirCheck(config.dataDir),
+    await diskCheck(config.dataDir),
+  ]
   for (const role of ['queue', 'cache'] as const) checks.push(...(await storeChecks(config, role, addressOf(role))))
   checks.push(keysCheck(config), sourcesCheck(config), await spoolCheck(config), await serverCheck(url))
   return checks
+}
+
+function settingCheck(detail: string): Check {
+  return { name: 'settings', state: 'warn', detail }
 }
 
 function nodeCheck([major, minor]: readonly [number, number]): Check {
@@ -123,7 +135,12 @@ function sourcesCheck({ sources, dataDir }: Config): Check {
   return {
     name: 'sources',
     state: 'ok',
-    detail: sources.map((source) => `${source.name} (${source.type}, ${source.secrets.length} secrets)`).join(', '),
+    detail: sources
+      .map(
+        (source) =>
+          `${source.name} (${source.type}, ${source.secrets.length} ${source.secrets.length === 1 ? 'secret' : 'secrets'})`,
+      )
+      .join(', '),
   }
 }
 
