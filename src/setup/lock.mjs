@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, writeFileSync } 
 import { dirname, join } from 'node:path'
 import { pid } from 'node:process'
 import { setTimeout } from 'node:timers/promises'
+import { Refusal } from './steps.mjs'
 
 /*
  * One setup at a time in a checkout. The lock is a folder that holds one file, named for the process that has it.
@@ -17,7 +18,13 @@ const pollMs = 50
 export async function lock(folder, { show, signal }) {
   const mine = `${folder}.${pid}`
   rmSync(mine, { recursive: true, force: true })
-  mkdirSync(mine)
+  try {
+    mkdirSync(mine)
+  } catch (error) {
+    throw new Refusal(
+      `${dirname(folder)} cannot be written by this user (${error.code}), and packages or the build are missing there; run this as its owner, or type: sudo chown -R "$USER" ${dirname(folder)}`,
+    )
+  }
   writeFileSync(join(mine, String(pid)), '')
   try {
     if (!take(mine, folder)) await show(waitingFor(folder), () => untilTaken(mine, folder, signal))

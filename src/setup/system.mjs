@@ -68,7 +68,9 @@ export async function installRedis(context) {
         : 'Millrace needs redis-server 6.2 or newer and this system has no package manager that is known here: put it on PATH, or use one that runs elsewhere: REDIS_URL=redis://host:6379 npm start',
     )
   if (lacksRedis(context))
-    throw new Refusal('redis-server was installed but is not on PATH; type: find / -name redis-server')
+    throw new Refusal(
+      'redis-server was installed but is not on PATH; put its folder there, which this finds: find / -name redis-server',
+    )
   await stopService(context)
 }
 
