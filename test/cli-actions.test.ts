@@ -68,7 +68,7 @@ describe('pause, cancel, retry, resume', () => {
     await cli('resume', 'quarantine')
     await inState(id, 'failed')
     expect(await line.json('explain', 'quarantine', id)).toMatchObject({ id, code: 'dropped', until: null })
-    expect((await cli('keys', 'quarantine')).output).toBe('no key is busy\n')
+    expect((await cli('keys', 'quarantine')).output).toBe("'quarantine' has no order by key: its file says no order\n")
   })
 
   it.each([

@@ -143,7 +143,7 @@ describe('--file', () => {
 
   it('says that a file is not there', async () => {
     const { code, output } = await cli('send', 'slack', '--file', join(line.dataDir, 'gone.json'))
-    expect(output).toContain('ENOENT')
+    expect(output).toContain('gone.json cannot be read: ENOENT')
     expect(code).toBe(1)
   })
 })

@@ -36,7 +36,7 @@ it('tells how many there are, and deletes them when it is told to', { timeout: 9
     user: 'U2',
     sessions: 2,
   })
-  expect(await cli('--tenant', 'T1', '--yes')).toContain('1 sessions of T1 are gone')
+  expect(await cli('--tenant', 'T1', '--yes')).toContain('1 session of T1 is gone')
   expect(await Promise.all(['T1', 'T2'].map((tenant) => rig.count(tenant)))).toEqual([0, 1])
   expect(await rig.of('T1').get('a')).toBeUndefined()
   expect((await line.run('sessions', 'delete')).code).toBe(2)

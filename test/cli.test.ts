@@ -90,6 +90,8 @@ it.each([
   [['tenant', 'stripe-events', 'acme'], 1, 'no turns between tenants'],
   [['tenant', 'stripe-events', 'acme', '--weight', 'x'], 2, 'from 0.01 to 100'],
   [['jobs', 'stripe-events', '--state', 'dead'], 0, 'no such jobs'],
+  [['keys', 'stripe-events'], 0, "'stripe-events' has no order by key: its file says no order"],
+  [['send', 'slack', 'app_mention', '--url', 'localhost'], 2, '--url must be that of a server'],
   [['nonsense'], 2, 'unknown command'],
   [[], 2, 'Usage: millrace'],
   [['--help'], 0, 'Usage: millrace'],

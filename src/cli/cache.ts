@@ -6,7 +6,7 @@ import type { WarmReport } from '../define/services.ts'
 import { MillraceError } from '../errors.ts'
 import { withCache } from '../tools/cache.ts'
 import { duration, json, whole } from './options.ts'
-import { print, table } from './print.ts'
+import { counted, print, table } from './print.ts'
 import { progress } from './progress.ts'
 import { withTools } from './with-tools.ts'
 
@@ -38,12 +38,12 @@ export function addCache(program: Command): void {
         if (!options.yes) {
           if (options.json) return print({ dryRun: true, entries, tenants: counts })
           table([['TENANT', 'ENTRIES'], ...counts.map(({ room, entries }) => [room, entries])])
-          return console.log(`${entries} entries would go; with --yes they do`)
+          return console.log(`${counted(entries, 'entry', 'entries')} would go; do it with --yes`)
         }
         const bar = progress(Math.max(1, entries))
         const flushed = await flush(cache, options, bar.advance).finally(bar.end)
         if (options.json) print({ dryRun: false, flushed, tenants: counts })
-        else console.log(`${flushed} entries are gone`)
+        else console.log(`${counted(flushed, 'entry', 'entries')} ${flushed === 1 ? 'is' : 'are'} gone`)
       })
     })
 
@@ -70,7 +70,9 @@ export function addCache(program: Command): void {
 }
 
 function tell({ tenants, warmed, fresh, busy, unknown, failed, errors, tookMs }: WarmReport): void {
-  console.log(`${warmed} entries of ${tenants} tenants warmed in ${(tookMs / 1_000).toFixed(1)} s`)
+  console.log(
+    `${counted(warmed, 'entry', 'entries')} of ${counted(tenants, 'tenant')} warmed in ${(tookMs / 1_000).toFixed(1)} s`,
+  )
   if (fresh > 0) console.log(`${fresh} were fresh`)
   if (busy > 0) console.log(`${busy} were being computed by somebody else`)
   if (unknown > 0)

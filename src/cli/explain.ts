@@ -103,7 +103,7 @@ export function addQueueSettings(program: Command): void {
     .option('--tenant <tenant>', 'whose key, with --free', '')
     .addOption(json())
     .action((name: string, options: { free?: string; tenant: string; json?: true }) =>
-      withQueue(name, async ({ bull, desk }) => {
+      withQueue(name, async ({ bull, queue, desk }) => {
         if (options.free !== undefined) {
           const job = await desk.freeKey(name, { tenant: options.tenant, key: options.free }, whoami())
           if (options.json) print({ key: options.free, tenant: options.tenant, job })
@@ -112,7 +112,8 @@ export function addQueueSettings(program: Command): void {
         }
         const keys = await busyKeys(bull, mostKeys)
         if (options.json) return print(keys)
-        if (keys.length === 0) return console.log('no key is busy')
+        if (keys.length === 0)
+          return console.log(queue.order ? 'no key is busy' : `'${name}' has no order by key: its file says no order`)
         table([
           ['KEY', 'TENANT', 'WAITING', 'FOR JOB', 'WHICH IS'],
           ...keys.map(({ key, tenant, waiting, job, state }) => [key, tenant, waiting, job, state]),

@@ -4,6 +4,11 @@ export function print(value: unknown): void {
   console.log(JSON.stringify(value, null, 2))
 }
 
+/** `1 session`, `2 sessions`. */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`
+}
+
 /** Columns as wide as their widest cell; numbers to the right. */
 export function table(rows: readonly (readonly (string | number)[])[]): void {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => String(row[column]).length))) ?? []

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { loadConfig } from '../config.ts'
+import { MillraceError, messageOf } from '../errors.ts'
 import { rememberedUrl, sourcesOf } from '../ops/first-start.ts'
 import { type SampleProvider, sampleMaker, sampleProviders, samples, takesAnyType } from '../ops/samples.ts'
 import { type Outgoing, outcomeOf, type Sent, send } from '../ops/send.ts'
@@ -59,6 +60,8 @@ export function addSend(program: Command): void {
     .action(async (provider: SampleProvider, event: string | undefined, options: Options, command: Command) => {
       if (options.list) return listEvents(provider, options.json)
       const make = makerOf(provider, event, options, command)
+      if (options.url !== undefined && !/^https?:\/\//.test(options.url))
+        return command.error('error: --url must be that of a server, such as http://localhost:3000', { exitCode: 2 })
       const config = loadConfig()
       const name = options.source ?? provider
       const sign = signerOf(provider, sourcesOf(config).value, name)
@@ -103,6 +106,14 @@ function listEvents(provider: SampleProvider, asJson: true | undefined): void {
   if (takesAnyType(provider) && !asJson) console.log('and any other: types are the sender’s own')
 }
 
+function bodyOf(file: string): Buffer {
+  try {
+    return readFileSync(file === '-' ? 0 : file)
+  } catch (error) {
+    throw new MillraceError('bad-request', `--file ${file} cannot be read: ${messageOf(error)}`)
+  }
+}
+
 /** The sample, or the file's bytes. What does not go together is a wrong command line. */
 function makerOf(
   provider: SampleProvider,
@@ -115,7 +126,7 @@ function makerOf(
     const type = options.type ?? event
     if (type === undefined && provider === 'github')
       return wrong('GitHub says in a header what happened: name it with --type, such as push')
-    const body = readFileSync(options.file === '-' ? 0 : options.file)
+    const body = bodyOf(options.file)
     return () => ({ id: fileId(provider), type: type ?? provider, contentType: options.contentType, body })
   }
   if (options.type !== undefined) return wrong('--type goes with --file')

@@ -5,7 +5,7 @@ import { Stores } from '../redis/stores.ts'
 import { openSessions } from '../sessions/open.ts'
 import type { SessionStore } from '../sessions/sessions.ts'
 import { json } from './options.ts'
-import { print } from './print.ts'
+import { counted, print } from './print.ts'
 
 /* Conversations: what is asked for when somebody leaves, and wants to be forgotten. */
 
@@ -40,12 +40,12 @@ export function addSessions(program: Command): void {
         if (!yes) {
           const found = await sessions.count(tenant, user)
           if (json) print({ dryRun: true, tenant, user: user ?? null, sessions: found })
-          else console.log(`${found} sessions ${whose} would be deleted; do it with --yes`)
+          else console.log(`${counted(found, 'session')} ${whose} would be deleted; do it with --yes`)
           return
         }
         const deleted = await (user === undefined ? sessions.deleteTenant(tenant) : sessions.deleteUser(tenant, user))
         if (json) print({ dryRun: false, tenant, user: user ?? null, sessions: deleted })
-        else console.log(`${deleted} sessions ${whose} are gone`)
+        else console.log(`${counted(deleted, 'session')} ${whose} ${deleted === 1 ? 'is' : 'are'} gone`)
       }),
     )
 }

@@ -103,7 +103,7 @@ export function spoolCheck({ events, bytes, limit, oldestAgeMs, draining, troubl
   const waiting =
     events === 0
       ? 'empty'
-      : `${events} events wait, the oldest for ${Math.round(oldestAgeMs / 1_000)} s; ${draining ? 'draining' : 'the store does not take them'}`
+      : `${events === 1 ? '1 event waits' : `${events} events wait`}, the oldest for ${Math.round(oldestAgeMs / 1_000)} s; ${draining ? 'draining' : 'the store does not take them'}`
   if (trouble !== undefined) return { name, state: 'warn', detail: `${waiting}; ${trouble}` }
   if (limit === 0) return { name, state: events > 0 ? 'warn' : 'ok', detail: `off${events > 0 ? `; ${waiting}` : ''}` }
   if (bytes > limit * nearlyFull)

@@ -85,7 +85,7 @@ function dead({ now, job, queue }: Facts): Explanation {
   return said(
     code,
     `It will not be tried again: ${job.reason ?? 'no reason was stored'}. That was ${ago(now, job.finishedAt)}, after ${job.attemptsMade} of ${job.attempts} attempts.`,
-    `${afterDeath[code]}${code === 'expired' ? '' : `, then ${cli('retry', `${queue.name} ${job.id}`)}; or all that died of it: ${cli('redrive', queue.name)}`}.`,
+    `${afterDeath[code]}${code === 'expired' ? '' : `, then ${cli('retry', `${queue.name} ${job.id}`)}; or all that died of the same: ${cli('dead', queue.name)} names the group for ${cli('redrive', `${queue.name} --group`)}`}.`,
     { reason: job.reason ?? null },
   )
 }
@@ -174,7 +174,7 @@ function waiting(facts: Facts): Explanation {
   if (queue.concurrency !== undefined && queue.active >= queue.concurrency)
     return said(
       'queue-concurrency',
-      `The queue may have ${queue.concurrency} jobs in hand at once, and has ${queue.active}.`,
+      `The queue may have ${jobs(queue.concurrency)} in hand at once, and has ${queue.active}.`,
       'Wait, or raise its concurrency.',
       { active: queue.active, concurrency: queue.concurrency },
     )
@@ -202,7 +202,7 @@ function held({ now, job, queue }: Facts, standing: Standing): Explanation | und
   if (concurrency !== undefined && running >= concurrency)
     return said(
       'tenant-cap',
-      `${nameOf(tenant)} may have ${concurrency} jobs in hand at once, and has ${running}; ${before(standing.ahead)}.`,
+      `${nameOf(tenant)} may have ${jobs(concurrency)} in hand at once, and has ${running}; ${before(standing.ahead)}.`,
       `Wait, or raise its bound: ${cli('tenant', queue.name, word(tenant), '--concurrency …')}.`,
       { tenant, running, concurrency, ahead: standing.ahead },
     )
@@ -217,7 +217,7 @@ function held({ now, job, queue }: Facts, standing: Standing): Explanation | und
   if (standing.ahead > 0 || (standing.tenantsBefore ?? 0) > 0)
     return said(
       'tenant-turn',
-      `Its turn comes later: ${standing.ahead} jobs of ${nameOf(tenant)} are before it, and ${standing.tenantsBefore ?? 'some'} other tenants have their turn before.`,
+      `Its turn comes later: ${jobs(standing.ahead)} of ${nameOf(tenant)} ${standing.ahead === 1 ? 'is' : 'are'} before it, and ${standing.tenantsBefore ?? 'some'} other tenants have their turn before.`,
       'Wait, start more workers, or give the tenant more weight.',
       { tenant, ahead: standing.ahead, tenantsBefore: standing.tenantsBefore ?? null },
     )
@@ -231,11 +231,11 @@ function busy({ workers, queue, position }: Facts): Explanation {
       ? 'Many jobs are before it.'
       : position === 0
         ? 'It is the next one.'
-        : `${position} jobs are before it.`
+        : `${jobs(position)} ${position === 1 ? 'is' : 'are'} before it.`
   if (slots !== undefined && queue.active >= slots)
     return said(
       'slots-busy',
-      `All ${slots} slots of ${count} workers are busy. ${ahead}`,
+      `${slots === 1 ? 'The only slot' : `All ${slots} slots`} of ${count === 1 ? 'the worker' : `${count} workers`} ${slots === 1 ? 'is' : 'are'} busy. ${ahead}`,
       'Wait, start more workers, or raise their concurrency.',
       { slots, workers: count, active: queue.active, position: position ?? null },
     )
@@ -250,6 +250,10 @@ function busy({ workers, queue, position }: Facts): Explanation {
 /** How many jobs stand before it. */
 function before(count: number): string {
   return count === 0 ? 'it is the first of them' : `${count} before this one`
+}
+
+function jobs(count: number): string {
+  return count === 1 ? '1 job' : `${count} jobs`
 }
 
 function nameOf(tenant: string): string {

@@ -24,7 +24,7 @@ describe('millrace flush', () => {
   it('counts, and with --yes takes away', async () => {
     await put(['org1', 'org*'])
     const dry = await line.run('flush', '--tenant', 'org*', '--pattern', 'notion__*')
-    expect(dry).toMatchObject({ code: 0, output: expect.stringContaining('2 entries would go; with --yes they do') })
+    expect(dry).toMatchObject({ code: 0, output: expect.stringContaining('2 entries would go; do it with --yes') })
     expect(await line.json('flush')).toEqual({
       dryRun: true,
       entries: 6,
@@ -46,7 +46,7 @@ describe('millrace warm', () => {
   it('has a worker do it, and reports', async () => {
     expect(await line.json('warm')).toMatchObject({ tenants: 0, warmed: 0, failed: 0, errors: [] })
     const warmed = await line.run('warm', '--tenant', 'org1')
-    expect(warmed).toMatchObject({ code: 0, output: expect.stringMatching(/^0 entries of 1 tenants warmed in /) })
+    expect(warmed).toMatchObject({ code: 0, output: expect.stringMatching(/^0 entries of 1 tenant warmed in /) })
     expect(await line.run('warm', '--rate', '0')).toMatchObject({ code: 2 })
   }, 60_000)
 
