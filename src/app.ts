@@ -90,7 +90,8 @@ export async function startApp(options: AppOptions): Promise<App> {
       log.warn(`queue '${name}' has no worker; add workers/${name}.ts`)
     const keys = apiKeysOf(config)
     const sources = sourcesOf(config)
-    const metrics = createMetrics()
+    const organizations = new Organizations({ config, log })
+    const metrics = createMetrics((tenant) => organizations.get(tenant) !== undefined)
     for (const role of config.roles) metrics.up.set({ role }, 1)
 
     // — stores
@@ -159,7 +160,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       }),
     )
     if (has('scheduler') || has('worker')) await run(new Scheduler({ queues, bull, log, mayChange: has('scheduler') }))
-    const organizations = await run(new Organizations({ config, log }))
+    await run(organizations)
     let services: StartedServices | undefined
     const runners: Runner[] = []
     if (has('worker')) {

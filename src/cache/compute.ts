@@ -34,26 +34,24 @@ export function load(core: Core, asked: Asked, land: () => void): Promise<unknow
   if (policy.tags.length > 0 || policy.sliding) return search(core, asked).finally(land)
   const told = core.local.told
   // The usual hit by itself, with as few promises as there can be: they would cost as much as the command.
-  return core.store
-    .ask((redis) => redis.getBuffer(ref.key))
-    .then(
-      (text) => {
-        const entry = text === null ? undefined : unpack(text)
-        if (entry !== undefined && !(entry instanceof Promise) && entry.tags === undefined) {
-          const now = core.now()
-          if (now < entry.freshUntil) {
-            const value = hit(core, asked, entry, { now, told })
-            land()
-            return value
-          }
+  return core.reads.get(ref.key).then(
+    (text) => {
+      const entry = text === null ? undefined : unpack(text)
+      if (entry !== undefined && !(entry instanceof Promise) && entry.tags === undefined) {
+        const now = core.now()
+        if (now < entry.freshUntil) {
+          const value = hit(core, asked, entry, { now, told })
+          land()
+          return value
         }
-        return (text === null ? computeOnce(core, asked, '') : search(core, asked, text)).finally(land)
-      },
-      (error: unknown) => {
-        if (!(error instanceof StoreAway)) core.log.warn({ err: error, key: ref.key }, 'the cache cannot use this key')
-        return alone(core, asked).finally(land)
-      },
-    )
+      }
+      return (text === null ? computeOnce(core, asked, '') : search(core, asked, text)).finally(land)
+    },
+    (error: unknown) => {
+      if (!(error instanceof StoreAway)) core.log.warn({ err: error, key: ref.key }, 'the cache cannot use this key')
+      return alone(core, asked).finally(land)
+    },
+  )
 }
 
 /** With tags, old values, and whatever else needs another look. `text` when it has been read already. */

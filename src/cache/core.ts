@@ -5,6 +5,7 @@ import { keyPart } from '../redis/room.ts'
 import { type Entry, unpack } from './entry.ts'
 import type { Held, Local } from './local.ts'
 import type { Policy } from './presets.ts'
+import type { Reads } from './reads.ts'
 import type { Counts, Stats } from './stats.ts'
 import { type CacheStore, StoreAway } from './store.ts'
 import type { Told } from './told.ts'
@@ -29,6 +30,7 @@ export type Flight = { readonly ref: Ref; readonly tags: readonly string[]; read
 /** What all views share. */
 export type Core = {
   readonly store: CacheStore
+  readonly reads: Reads
   readonly local: Local
   readonly told: Told
   readonly stats: Stats
@@ -92,7 +94,7 @@ export async function read(core: Core, ref: Ref, policy: Policy | undefined): Pr
   if (tags.length === 0) {
     const text = await (policy?.sliding
       ? core.store.ask((redis) => redis.getexBuffer(ref.key, 'PX', policy.ttlMs))
-      : core.store.ask((redis) => redis.getBuffer(ref.key)))
+      : core.reads.get(ref.key))
     return text === null ? nothing : judged(core, ref, text, [], [])
   }
   const versions = tags.map((tag) => tagKeys(core, ref.room, tag).version)

@@ -8,6 +8,7 @@ import { type Core, type CoreSettings, coreDefaults, freshToken } from './core.t
 import { forgetHere } from './invalidate.ts'
 import { coarse, Local, localDefaults } from './local.ts'
 import { payOwed } from './owed.ts'
+import { Reads } from './reads.ts'
 import { type Result, Stats } from './stats.ts'
 import { CacheStore } from './store.ts'
 import { type Message, Told } from './told.ts'
@@ -58,8 +59,10 @@ export class CacheEngine {
         log.warn({ state }, state === 'open' ? 'the cache store is left alone' : 'the cache store is back')
       options.onCircuit?.(state)
     })
+    const store = new CacheStore({ redis, circuit, timeoutMs: options.timeoutMs, now })
     this.core = {
-      store: new CacheStore({ redis, circuit, timeoutMs: options.timeoutMs, now }),
+      store,
+      reads: new Reads(store),
       local: new Local({ ...localDefaults, ...options.local }),
       told: new Told({ subscriber, prefix, me: freshToken(), log }),
       stats: new Stats(options.onRequests ?? (() => {})),

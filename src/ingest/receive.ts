@@ -72,11 +72,13 @@ export function createReceiver({
       try {
         const { duplicate, quarantined } = await deliver(accepted, { isPromised: provider.isNeverRefused })
         const outcome = quarantined !== undefined ? 'quarantined' : duplicate ? 'duplicate' : 'stored'
+        metrics.countEventOf(tenant, source.name, outcome)
         return reply(source, accepted.id, duplicate, 'queue', outcome)
       } catch (error) {
         if (!overflow || !(error instanceof MillraceError) || error.code !== 'store-unavailable') throw error
         // Whether some of it was stored is not known; the drain's deduplication sorts that out.
         await overflow.append(pack(accepted))
+        metrics.countEventOf(tenant, source.name, 'spooled')
         return reply(source, accepted.id, false, 'spool', 'spooled')
       }
     },

@@ -52,7 +52,8 @@ export class AttemptContext implements Context {
 
   get log(): AttemptLog {
     if (this.#log) return this.#log
-    const log = this.#options.log.child({ job: this.#job.id, attempt: this.#job.attempt })
+    const { id, attempt, tenant } = this.#job
+    const log = this.#options.log.child({ job: id, attempt, ...(tenant === undefined ? {} : { tenant }) })
     const { keepLines } = this.#options
     this.#kept = keepLines && new JobLog(log, (lines) => keepLines(this.#job.id, lines))
     this.#log = this.#kept ?? log

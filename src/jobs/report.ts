@@ -3,7 +3,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Decision, Ended } from '../policy/decide.ts'
 import { cancelledMark } from '../policy/why.ts'
-import { dueAt } from './bull.ts'
+import { dueAt, metaOf } from './bull.ts'
 import { errorOf, outcomeName } from './ended.ts'
 import { wasStarted } from './why.ts'
 
@@ -26,12 +26,14 @@ export class Report {
 
   ended(bullJob: BullJob, ended: Ended, decision: Decision, ms: number): void {
     const outcome = outcomeName(ended, decision)
-    this.#metrics.jobsFinished.inc({ queue: this.#queue, outcome })
+    const { tenant } = metaOf(bullJob)
+    this.#count(tenant, outcome)
     if (wasStarted(ended)) this.#metrics.jobRun.observe({ queue: this.#queue }, ms / 1_000)
     const reason = 'reason' in ended && ended.reason !== undefined ? { reason: ended.reason } : {}
     const line = {
       ...reason,
       job: bullJob.id,
+      ...(tenant === undefined ? {} : { tenant }),
       attempt: bullJob.attemptsMade + 1,
       ms: Math.round(ms * 10) / 10,
       outcome,
@@ -43,12 +45,18 @@ export class Report {
   }
 
   /** Without coming by the handler: BullMQ counts how often a job was taken back from a process that died. */
-  poison({ id, deferredFailure }: BullJob): void {
-    const isCancelled = deferredFailure?.startsWith(cancelledMark) === true
-    this.#metrics.jobsFinished.inc({ queue: this.#queue, outcome: isCancelled ? 'cancelled' : 'dead' })
-    if (isCancelled)
-      return void this.#log.info({ job: id, outcome: 'cancelled', reason: deferredFailure }, 'not started')
-    this.#log.error({ job: id, outcome: 'dead', reason: deferredFailure }, 'buried without another attempt')
+  poison(bullJob: BullJob): void {
+    const { id: job, deferredFailure: reason } = bullJob
+    const { tenant } = metaOf(bullJob)
+    const outcome = reason?.startsWith(cancelledMark) ? 'cancelled' : 'dead'
+    this.#count(tenant, outcome)
+    if (outcome === 'cancelled') return void this.#log.info({ job, tenant, outcome, reason }, 'not started')
+    this.#log.error({ job, tenant, outcome, reason }, 'buried without another attempt')
+  }
+
+  #count(tenant: string | undefined, outcome: string): void {
+    this.#metrics.jobsFinished.inc({ queue: this.#queue, outcome })
+    this.#metrics.countJobOf(tenant, this.#queue, outcome)
   }
 
   /** Where both the log and whoever looks at the job see it. */

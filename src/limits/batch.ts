@@ -8,31 +8,40 @@ import { limitScript } from './script.ts'
 const mostKeys = 200
 
 type Ask = (redis: Redis, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>
-type Caller = { readonly resolve: (taken: Taken) => void; readonly reject: (error: unknown) => void }
-type Asked = { readonly limit: Limit; readonly callers: Caller[] }
+type Asked = { readonly limit: Limit; readonly callers: ((taken: Taken) => void)[] }
+
+export type LimitBatchOptions = {
+  readonly redis: Redis
+  readonly patienceMs: number
+  /** The store has counted `calls` of a key, of which at least one passed. */
+  readonly onPassed: (key: string, limit: Limit, calls: number) => void
+  readonly onAnswer: () => void
+  /** The store is away, refuses, or has not answered in time. */
+  readonly onFailure: (error: unknown) => void
+  /** What a caller is told then. */
+  readonly alone: (key: string, limit: Limit) => Taken
+}
 
 const ask: Ask = scriptCall(limitScript())
 
 /** Asks the store: everything that is asked in one turn of the event loop together, and each key once. */
 export class LimitBatch {
-  readonly #redis: Redis
-  readonly #patienceMs: number
+  readonly #options: LimitBatchOptions
   readonly #ask: Ask
   #asked = new Map<string, Asked>()
 
-  constructor({ redis, patienceMs }: { redis: Redis; patienceMs: number }, script: Ask = ask) {
-    this.#redis = redis
-    this.#patienceMs = patienceMs
+  constructor(options: LimitBatchOptions, script: Ask = ask) {
+    this.#options = options
     this.#ask = script
   }
 
-  /** Rejects when the store is away, refuses, or does not answer in time. Of one key, `limit` is always the same. */
+  /** Never rejects. Of one key, `limit` is always the same. */
   take(key: string, limit: Limit): Promise<Taken> {
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       if (this.#asked.size === 0) process.nextTick(() => this.#send())
       const asked = this.#asked.get(key)
-      if (asked) asked.callers.push({ resolve, reject })
-      else this.#asked.set(key, { limit, callers: [{ resolve, reject }] })
+      if (asked) asked.callers.push(resolve)
+      else this.#asked.set(key, { limit, callers: [resolve] })
       if (this.#asked.size >= mostKeys) this.#send()
     })
   }
@@ -45,19 +54,26 @@ export class LimitBatch {
   }
 
   async #answers(keys: readonly string[], asked: readonly Asked[]): Promise<void> {
+    const { redis, patienceMs, onPassed, onAnswer, onFailure, alone } = this.#options
+    let numbers: number[]
     try {
-      if (this.#redis.status !== 'ready') throw new Error(`the connection is ${this.#redis.status}`)
+      if (redis.status !== 'ready') throw new Error(`the connection is ${redis.status}`)
       // One text: a hundred small arguments cost both sides more than all the rest.
       const terms = asked.map(({ limit, callers }) => `${termsOf(limit)} ${callers.length}`).join()
-      const numbers = (await inTime(this.#ask(this.#redis, keys, [terms]), this.#patienceMs)) as number[]
-      asked.forEach(({ limit, callers }, i) => {
-        const [room = 0, retry = 0, reset = 0] = numbers.slice(i * 3, i * 3 + 3)
-        callers.forEach(({ resolve }, nth) => {
-          resolve(takenOf(limit, { room, retry, reset }, nth))
-        })
-      })
+      numbers = (await inTime(this.#ask(redis, keys, [terms]), patienceMs)) as number[]
     } catch (error) {
-      for (const { callers } of asked) for (const { reject } of callers) reject(error)
+      onFailure(error)
+      for (const [i, { limit, callers }] of asked.entries()) {
+        const key = keys[i] ?? ''
+        for (const resolve of callers) resolve(alone(key, limit))
+      }
+      return
+    }
+    onAnswer()
+    for (const [i, { limit, callers }] of asked.entries()) {
+      const standing = { room: numbers[3 * i] ?? 0, retry: numbers[3 * i + 1] ?? 0, reset: numbers[3 * i + 2] ?? 0 }
+      if (standing.room > 0) onPassed(keys[i] ?? '', limit, Math.min(standing.room, callers.length))
+      for (let nth = 0; nth < callers.length; nth++) callers[nth]?.(takenOf(limit, standing, nth))
     }
   }
 }

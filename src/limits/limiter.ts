@@ -42,7 +42,15 @@ export class Limiter {
 
   constructor({ redis, prefix, log, metrics, now = Date.now, patienceMs = defaultPatienceMs }: LimiterOptions) {
     this.#redis = redis
-    this.#batch = new LimitBatch({ redis, patienceMs })
+    this.#batch = new LimitBatch({
+      redis,
+      patienceMs,
+      // So that whoever must decide alone later knows what he has let pass.
+      onPassed: (key, limit, calls) => this.#alone(key, limit, calls),
+      onAnswer: () => this.#together(),
+      onFailure: (error) => this.#apart(error),
+      alone: (key, limit) => this.#alone(key, limit),
+    })
     this.#prefix = prefix
     this.#log = log
     this.#metrics = metrics
@@ -54,27 +62,23 @@ export class Limiter {
     return { take: (name, rule) => this.take({ scope: 'handler', tenant, name }, rule) }
   }
 
-  /** Throws `invalid-definition` for a rule that is none. */
-  readonly take = async ({ scope, tenant, name }: LimitOf, rule: LimitRule): Promise<Taken> => {
-    const limit = limitOf(name, rule)
+  /** Rejects with `invalid-definition` for a rule that is none. */
+  readonly take = ({ scope, tenant, name }: LimitOf, rule: LimitRule): Promise<Taken> => {
+    let limit: Limit
+    try {
+      limit = limitOf(name, rule)
+    } catch (error) {
+      return Promise.reject(error)
+    }
     const key = this.#keyOf({ scope, tenant, name }, limit)
-    const now = this.#now()
     if (this.#askAt !== undefined) {
+      const now = this.#now()
       // Further away than a rest is only after a clock was set back.
-      if (now < this.#askAt && this.#askAt <= now + restMs) return this.#alone(key, limit)
+      if (now < this.#askAt && this.#askAt <= now + restMs) return Promise.resolve(this.#alone(key, limit))
       // The others go on without it until this one knows.
       this.#askAt = now + restMs
     }
-    try {
-      const taken = await this.#batch.take(key, limit)
-      if (this.#askAt !== undefined) this.#together()
-      // Also here, so that whoever must decide alone later knows what he has let pass.
-      if (taken.ok) this.#alone(key, limit)
-      return taken
-    } catch (error) {
-      this.#apart(error)
-      return this.#alone(key, limit)
-    }
+    return this.#batch.take(key, limit)
   }
 
   /** What was counted is forgotten, as far as the store is there. */
@@ -88,8 +92,8 @@ export class Limiter {
     return keys.limit(this.#prefix, scope, tenant, name, `${kind}-${max}-${window / 1_000}`)
   }
 
-  #alone(key: string, limit: Limit): Taken {
-    return this.#memory.take(key, limit, Math.round(this.#now() * 1_000))
+  #alone(key: string, limit: Limit, calls = 1): Taken {
+    return this.#memory.take(key, limit, Math.round(this.#now() * 1_000), calls)
   }
 
   #apart(error: unknown): void {
@@ -100,6 +104,7 @@ export class Limiter {
   }
 
   #together(): void {
+    if (this.#askAt === undefined) return
     this.#askAt = undefined
     this.#metrics.limitsFallback.set(0)
     this.#log.info('limits: the store counts again')

@@ -16,11 +16,11 @@ export class MemoryCounts {
     this.#most = most
   }
 
-  /** `now` in µs. */
-  take(key: string, limit: Limit, now: number): Taken {
+  /** `now` in µs. Answers the first of `calls` that came together. */
+  take(key: string, limit: Limit, now: number, calls = 1): Taken {
     const count = this.#counts.get(key) ?? countOf(limit)
     const before = this.#counts.delete(key) ? count.size : 0
-    const taken = count.take(now)
+    const taken = count.take(now, calls)
     this.#counts.set(key, count)
     this.#calls += count.size - before
     this.#forget(now)

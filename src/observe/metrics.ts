@@ -4,13 +4,36 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 const ackBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 const jobBuckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 3_600]
 
-/** All metrics by the contract's names. Label values are bounded: sources, queues, states, outcomes. */
-export function createMetrics() {
+/**
+ * All metrics by the contract's names. Label values are bounded: sources, queues, states, outcomes; and of tenants those that
+ * the configuration names, which `isNamed` tells.
+ */
+export function createMetrics(isNamed: (tenant: string) => boolean = () => false) {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
+  const tenantEvents = new Counter({
+    name: 'millrace_tenant_events_total',
+    help: 'Genuine events of organizations by what became of them',
+    labelNames: ['tenant', 'source', 'outcome'] as const,
+    registers,
+  })
+  const tenantJobs = new Counter({
+    name: 'millrace_tenant_jobs_finished_total',
+    help: 'Attempts at jobs of organizations by what they came to',
+    labelNames: ['tenant', 'queue', 'outcome'] as const,
+    registers,
+  })
   return {
     registry,
+    /** Counts an event for its tenant, where that is an organization: anybody can make up other ids. */
+    countEventOf: (tenant: string | undefined, source: string, outcome: string) => {
+      if (tenant !== undefined && isNamed(tenant)) tenantEvents.inc({ tenant, source, outcome })
+    },
+    /** As `countEventOf`, for the end of an attempt. */
+    countJobOf: (tenant: string | undefined, queue: string, outcome: string) => {
+      if (tenant !== undefined && isNamed(tenant)) tenantJobs.inc({ tenant, queue, outcome })
+    },
     eventsReceived: new Counter({
       name: 'millrace_events_received_total',
       help: 'Requests to /hooks by what became of them',

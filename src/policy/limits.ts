@@ -35,9 +35,10 @@ const longestName = 200
 
 /** Throws `invalid-definition` with what is wrong: a rule comes from code, and no other call will mend it. */
 export function limitOf(name: string, rule: LimitRule): Limit {
-  const where = `limit ${JSON.stringify(String(name).slice(0, longestName))}`
+  // Only who is refused needs words, and this is asked with every call.
+  const where = () => `limit ${JSON.stringify(String(name).slice(0, longestName))}`
   const refuse = (what: string): never => {
-    throw new MillraceError('invalid-definition', `${where}: ${what}`)
+    throw new MillraceError('invalid-definition', `${where()}: ${what}`)
   }
   if (typeof name !== 'string' || name === '' || name.length > longestName)
     refuse(`the name must be a text of 1 to ${longestName} characters`)
@@ -45,7 +46,7 @@ export function limitOf(name: string, rule: LimitRule): Limit {
   const { max, per, kind = 'sliding' } = rule
   if (kind !== 'sliding' && kind !== 'bucket') refuse(`kind is ${JSON.stringify(kind)}; write 'sliding' or 'bucket'`)
   if (!Number.isSafeInteger(max) || max < 1) refuse(`max is ${String(max)}; write a whole number from 1`)
-  const ms = durationMs(per, `${where}: per`)
+  const ms = (typeof per === 'string' ? parseDuration(per) : undefined) ?? durationMs(per, `${where()}: per`)
   if (ms < 1 || ms > longestMs) refuse(`per is ${JSON.stringify(per)}; write a duration from 1ms to 31d`)
   const limit = { kind, max, window: ms * 1_000 }
   if (kind === 'sliding' && max > mostSliding)
@@ -76,7 +77,12 @@ export function takenOf({ max }: Limit, { room, retry, reset }: Standing, nth = 
 }
 
 /** One count in the memory of a process. */
-export type Count = { readonly size: number; take(now: number): Taken; isSpent(now: number): boolean }
+export type Count = {
+  readonly size: number
+  /** Counts some calls that came together, as far as there is room, and says what the first of them is told. */
+  take(now: number, calls?: number): Taken
+  isSpent(now: number): boolean
+}
 
 export function countOf(limit: Limit): Count {
   return limit.kind === 'sliding' ? new SlidingCount(limit) : new BucketCount(limit)
@@ -96,7 +102,7 @@ class SlidingCount implements Count {
     return this.#times.length
   }
 
-  take(now: number): Taken {
+  take(now: number, calls = 1): Taken {
     const { max, window } = this.#limit
     const { newest } = this
     // After a clock that was set back by more than a window it starts anew; by less, it counts on from the newest call.
@@ -104,7 +110,8 @@ class SlidingCount implements Count {
     while ((this.#times[this.#from] ?? now) <= now - window) this.#from += 1
     if (this.#from * 2 > this.#times.length) [this.#times, this.#from] = [this.#times.slice(this.#from), 0]
     const room = max - (this.#times.length - this.#from)
-    if (room > 0) this.#times.push(this.#times.length > 0 ? Math.max(now, newest) : now)
+    const time = this.#times.length > 0 ? Math.max(now, newest) : now
+    for (let i = Math.min(calls, room); i > 0; i--) this.#times.push(time)
     const retry = (this.#times[this.#from] ?? now) + window - now
     return takenOf(this.#limit, { room, retry, reset: this.newest + window - now })
   }
@@ -128,13 +135,13 @@ class BucketCount implements Count {
     this.#limit = limit
   }
 
-  take(now: number): Taken {
+  take(now: number, calls = 1): Taken {
     const interval = intervalOf(this.#limit)
     const depth = interval * this.#limit.max
     // With a clock that was set back it would seem emptier than empty.
     const before = this.#fullAt - now > depth ? 0 : Math.max(this.#fullAt - now, 0)
     const room = Math.floor((depth - before) / interval)
-    const after = room > 0 ? before + interval : before
+    const after = before + Math.min(calls, room) * interval
     this.#fullAt = now + after
     return takenOf(this.#limit, { room, retry: after + interval - depth, reset: after })
   }

@@ -5,7 +5,7 @@ import { connect, untilReady } from '../../src/redis/store.ts'
 import type { TestRedis } from '../harness/redis.ts'
 import { countCpu } from './cpu.ts'
 import type { Comparison } from './report.ts'
-import { alternate, type Figures, type Outcome, type Side } from './rounds.ts'
+import { alternate, empty, type Figures, type Outcome, type Side } from './rounds.ts'
 import type { Stage } from './stage.ts'
 
 const concurrency = 50
@@ -31,7 +31,7 @@ export async function compareLimits(
     return {
       name,
       run: async () => {
-        await store.client.flushall()
+        await empty(store.client)
         const spread = await measure(store, call, many, calls)
         return { ...(await measure(store, call, few, calls)), spread: spread.perSecond }
       },

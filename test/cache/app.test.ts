@@ -6,7 +6,7 @@ import { defineQueue, defineWarmer, defineWorker, type WarmReport } from '../../
 import cacheWarmWorker from '../../workers/cache-warm.ts'
 import { apiOf } from '../harness/api.ts'
 import { operatorKey, startTestApp, type TestApp, tenantKey, viewerKey } from '../harness/app.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { until } from '../harness/until.ts'
 
 /* What handlers do with the cache and the breakers, and what the API tells of it. Queue and cache store are two servers. */
@@ -126,7 +126,7 @@ describe('warming', () => {
       return (await app.waitFor(cacheWarm, id, '20s')) as WarmReport
     }
     expect(await warm('T-ONE')).toMatchObject({ tenants: 1, warmed: 0, fresh: 1, failed: 0 })
-    const [key = ''] = (await cacheStore.client.keys(`${app.prefix}:cache:v:T-ONE:*`)) as string[]
+    const [key = ''] = await keysOf(cacheStore.client, `${app.prefix}:cache:v:T-ONE:*`)
     await cacheStore.client.del(key)
     expect(await warm('T-ONE')).toMatchObject({ tenants: 1, warmed: 1, fresh: 0, failed: 0 })
     expect(computed).toEqual(['T-ONE/a'])

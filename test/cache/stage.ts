@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll } from 'vitest'
 import type { EngineOptions } from '../../src/cache/engine.ts'
 import { openCache, type TestCache } from '../harness/cache.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
 
 /** A cache store for a file of tests, caches on it whose clock the tests move, and their end. */
@@ -39,12 +39,8 @@ export function cacheStage({ random }: { random: () => number }) {
       return at.open(options)
     },
     /** All keys there are, or those that a pattern names behind the prefix. */
-    keysOf: async (pattern = '*'): Promise<string[]> => {
-      const found: string[] = []
-      for await (const some of at.server.client.scanStream({ match: `${at.prefix}:${pattern}` }))
-        found.push(...(some as string[]))
-      return found.sort()
-    },
+    keysOf: async (pattern = '*'): Promise<string[]> =>
+      (await keysOf(at.server.client, `${at.prefix}:${pattern}`)).sort(),
   }
   return at
 }

@@ -77,3 +77,11 @@ export async function startRedis(conf: Record<string, string> = {}): Promise<Tes
     },
   }
 }
+
+/** All keys that match, without holding up the store as KEYS would. */
+export async function keysOf(redis: Redis, match: string): Promise<string[]> {
+  const found = new Set<string>()
+  // A scan may say a key twice.
+  for await (const some of redis.scanStream({ match, count: 1_000 })) for (const key of some as string[]) found.add(key)
+  return [...found]
+}

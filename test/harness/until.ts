@@ -1,5 +1,5 @@
 /** Waits until `holds` gives something truthy, and gives that. For states that announce themselves to nobody. */
-export async function until<T>(holds: () => Promise<T> | T, what: string, timeoutMs = 20_000): Promise<NonNullable<T>> {
+export async function until<T>(holds: () => Promise<T> | T, what: string, timeoutMs = 45_000): Promise<NonNullable<T>> {
   const deadline = Date.now() + timeoutMs
   for (;;) {
     const value = await holds()

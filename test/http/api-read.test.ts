@@ -5,7 +5,7 @@ import { defineQueue } from '../../src/index.ts'
 import type { JobSummary } from '../../src/jobs/inspect.ts'
 import { apiOf } from '../harness/api.ts'
 import { startTestApp, type TestApp, tenantKey, viewerKey } from '../harness/app.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId, mention, post } from '../harness/slack.ts'
 
 const notes = defineQueue({ name: 'notes', payload: z.looseObject({}), on: ['slack:*'] })
@@ -94,7 +94,7 @@ describe('the jobs of a queue', () => {
   it('are not what is beside them in the store', async () => {
     const id = await newNote({})
     await add('notes', {}, { headers: { 'idempotency-key': 'k' } })
-    const beside = (await redis.client.keys(`${app.prefix}:notes:*`)).map((key) =>
+    const beside = (await keysOf(redis.client, `${app.prefix}:notes:*`)).map((key) =>
       key.slice(`${app.prefix}:notes:`.length),
     )
     expect(beside).toEqual(expect.arrayContaining(['meta', 'wait', 'events', 'id', id]))

@@ -97,7 +97,7 @@ describe('a store that hangs', () => {
     await start()
     redis.signal('SIGSTOP')
     // They go out in batches of 128, one after the other: the waits of four of them must not add up.
-    await Promise.all(Array.from({ length: 500 }, () => expectRefusal(() => post(app.url, mention()), 5_000)))
+    await Promise.all(Array.from({ length: 500 }, () => expectRefusal(() => post(app.url, mention()), 10_000)))
     redis.signal('SIGCONT')
     await until(async () => (await post(app.url, mention())).status === 200, 'it takes events again')
   })

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { defineQueue } from '../../src/define/queue.ts'
 import { addArguments, addKeys, addScript, callArguments, optionsWriter } from '../../src/jobs/add-script.ts'
 import { bullJobOptions } from '../../src/jobs/bull.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
 import { until } from '../harness/until.ts'
 
@@ -83,7 +83,7 @@ async function addTheirs(bull: BullQueue, { id, name: title = name, data = {}, d
 /** Everything under a prefix, without the prefix, and without what must differ: times of life and stream ids. */
 async function contents(prefix: string, client: Redis = redis.client): Promise<Record<string, unknown>> {
   const found: Record<string, unknown> = {}
-  for (const key of (await client.keys(`${prefix}:*`)).sort()) {
+  for (const key of (await keysOf(client, `${prefix}:*`)).sort()) {
     const type = await client.type(key)
     const ttl = await client.pttl(key)
     const value = await read(client, key, type)

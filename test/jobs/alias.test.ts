@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { addArguments, addKeys, addScript, callArguments } from '../../src/jobs/add-script.ts'
 import { aliasMs } from '../../src/jobs/alias.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
 
 /* The second ids under which the add script recognises a job. */
@@ -43,7 +43,7 @@ it('keeps an alias for what it stored only, for all that one call and later ones
     await addOurs(prefix, [job('j1', 'Ev1', 'same-1'), job('j2', 'Ev2', 'same-1'), job('j3', 'Ev1', 'same-3')]),
   ).toEqual(['j1', 'j1', 'j1'])
   expect(await addOurs(prefix, [job('j4', 'Ev4', 'same-1'), job('j5', 'Ev5', 'same-3')])).toEqual(['j1', 'j5'])
-  const [bucket = '', ...more] = await redis.client.keys(`${prefix}:${name}:alias:*`)
+  const [bucket = '', ...more] = await keysOf(redis.client, `${prefix}:${name}:alias:*`)
   expect(more).toEqual([])
   expect(await redis.client.hgetall(bucket)).toEqual({ 'same-1': 'j1', 'same-3': 'j5' })
   // A repetition leaves no trace of its own.
@@ -54,7 +54,7 @@ it('knows an alias for as long as it has to, and forgets it in the end', async (
   const prefix = freshId('p')
   await addOurs(prefix, [{ id: 'j1', alias: 'same-1' }])
   const add = (id: string) => addOurs(prefix, [{ id, alias: 'same-1' }])
-  const [bucket = ''] = await redis.client.keys(`${prefix}:${name}:alias:*`)
+  const [bucket = ''] = await keysOf(redis.client, `${prefix}:${name}:alias:*`)
   const aged = (by: number) => bucket.replace(/\d+$/, (count) => String(Number(count) - by))
   // Its bucket began at most half of the time ago, and is looked at while two more have begun.
   const hour = 3_600_000

@@ -6,7 +6,7 @@ import { summarizeQueue } from '../../src/jobs/inspect.ts'
 import { apiOf } from '../harness/api.ts'
 import { startTestApp, type TestApp } from '../harness/app.ts'
 import { jobsOf } from '../harness/jobs.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
 import { until } from '../harness/until.ts'
 
@@ -62,7 +62,7 @@ const done = (queue: AnyQueue) =>
     `${queue.name} is empty`,
   )
 const pttl = async (queue: AnyQueue) => {
-  const [key] = await redis.client.keys(`${app.prefix}:${queue.name}:de:*`)
+  const [key] = await keysOf(redis.client, `${app.prefix}:${queue.name}:de:*`)
   return key === undefined ? undefined : redis.client.pttl(key)
 }
 

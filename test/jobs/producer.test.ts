@@ -3,7 +3,7 @@ import { z } from 'zod'
 import quarantine from '../../queues/quarantine.ts'
 import { defineQueue } from '../../src/index.ts'
 import { startTestApp, type TestApp } from '../harness/app.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { until } from '../harness/until.ts'
 
 /* Adds: one round trip for many, each promise for its own job, and never a promise that is not kept. */
@@ -50,7 +50,7 @@ it('recognises the same key among concurrent, later, and different payloads', as
   expect(new Set(stored.map((job) => job.id)).size).toBe(1)
   expect(await app.enqueue(orders, { n: 7, text: 'later' })).toEqual({ id: stored[0]?.id, duplicate: true })
   expect(await app.enqueue(orders, { n: 8 })).toMatchObject({ duplicate: false })
-  const [key] = (await redis.client.keys(`${app.prefix}:orders:de:*`)).slice(0, 1)
+  const [key] = (await keysOf(redis.client, `${app.prefix}:orders:de:*`)).slice(0, 1)
   expect(await redis.client.pttl(key ?? '')).toBeGreaterThan(3_500_000)
 })
 

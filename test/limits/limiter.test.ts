@@ -5,7 +5,7 @@ import type { LimitRule } from '../../src/define/services.ts'
 import { MemoryCounts } from '../../src/limits/memory.ts'
 import { limitOf } from '../../src/policy/limits.ts'
 import { keyPart, room } from '../../src/redis/room.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
 import { until } from '../harness/until.ts'
 import { openLimiter, startChild } from './harness.ts'
@@ -38,10 +38,8 @@ async function child() {
 
 /** Times to live of all keys that limits have made. */
 async function lives(client: Redis): Promise<number[]> {
-  const found: number[] = []
-  for await (const some of client.scanStream({ match: `${prefix}:limit:*`, count: 1_000 }))
-    found.push(...(await Promise.all((some as string[]).map((key) => client.pttl(key)))))
-  return found
+  const keys = await keysOf(client, `${prefix}:limit:*`)
+  return Promise.all(keys.map((key) => client.pttl(key)))
 }
 
 const hourly = (max: number): LimitRule => ({ max, per: '1h' })

@@ -115,6 +115,26 @@ it('gives the events of its Slack teams to an organization, with its session and
   expect(checks.database).toEqual({ state: 'ok', detail: 'the embedded database' })
 })
 
+it('counts the events and jobs of organizations, and names whose they are in each line about an attempt', async () => {
+  const counts = async () => {
+    const text = await (await fetch(`${app.url}/metrics`)).text()
+    const of = (name: string) => Number(new RegExp(`^millrace_tenant_${name}"} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
+    return {
+      events: of('events_total{tenant="acme",source="slack",outcome="stored'),
+      jobs: of('jobs_finished_total{tenant="acme",queue="all-events",outcome="done'),
+      hasOther: text.includes('T0OTHER'),
+    }
+  }
+  const before = await counts()
+  await Promise.all([handled('T061EG9R6'), handled('T0OTHER')])
+  const ended = () => lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'attempt ended')
+  expect(new Set(ended().map(({ tenant }) => tenant))).toEqual(new Set(['acme', 'beta', 'T0OTHER']))
+  const { events, jobs } = before
+  await until(async () => (await counts()).jobs === jobs + 1, 'the attempt is counted')
+  // Anybody can make up ids of teams: those that are in no list make no series.
+  expect(await counts()).toEqual({ events: events + 1, jobs: jobs + 1, hasOther: false })
+})
+
 it('shows all to admins, and a tenant its own, without what its secrets are', async () => {
   const { organizations } = await read<{ organizations: unknown[] }>('/organizations')
   const own = { id: 'acme', name: 'Acme', slackTeams: ['T061EG9R6'], quota: null, secrets: ['MISSING', 'TOKEN'] }
