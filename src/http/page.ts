@@ -63,7 +63,7 @@ header strong { font-size: 1.1rem; } header strong a { color: inherit; text-deco
 main { max-width: 72rem; margin: 0 auto; padding: 1.2rem; display: grid; gap: 1.2rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.2rem; overflow-x: auto; }
 section > :last-child { margin-bottom: 0; } section > p:first-child { margin-top: 0; }
-h1 { font-size: 1.25rem; margin: 0; } h1 + dl, h1 + form { margin-top: .6rem; } h2 { font-size: 1rem; margin: 0 0 .6rem; }
+h1, h2 { overflow-wrap: anywhere; } h1 { font-size: 1.25rem; margin: 0; } h1 + dl, h1 + form { margin-top: .6rem; } h2 { font-size: 1rem; margin: 0 0 .6rem; }
 a { color: var(--accent); text-underline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 td:first-child, time, .whole { white-space: nowrap; } td.words { white-space: normal; overflow-wrap: anywhere; } th { text-align: left; font-weight: 500; color: var(--soft); font-size: .85rem; } th, td { padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); }

@@ -154,6 +154,9 @@ describe.skipIf(canSkip)('in a browser', () => {
     await page.getByRole('link', { name: event }).click()
     await page.getByText('<@U0LAN0Z89> is it lunch yet?').waitFor()
     expect(await overflow()).toBe(0)
+    const isCut = 'document.querySelector("h1").scrollWidth > document.querySelector("h1").clientWidth'
+    await page.evaluate(`document.querySelector('h1').textContent = '${'x'.repeat(100)}'`)
+    expect(await page.evaluate(isCut)).toBe(false)
     await takesPicture('inbox-event')
     await page.goto(`${app.url}/dashboard/queues`)
     await page
