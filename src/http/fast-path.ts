@@ -85,10 +85,14 @@ export class FastPath {
     socket.setTimeout(headersMs)
   }
 
-  /** Connections with a request under way are closed with its answer, the others at once. */
+  /** Connections with a request under way are closed with its answer, the others at once, or when theirs is sent. */
   leave(): void {
     this.#leaving = true
-    for (const { state, socket } of this.#lines) if (state === 'idle') socket.destroy()
+    for (const line of this.#lines) {
+      if (line.state !== 'idle') continue
+      if (line.socket.writableLength > 0) this.#close(line)
+      else line.socket.destroy()
+    }
   }
 
   destroyAll(): void {

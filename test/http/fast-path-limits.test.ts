@@ -23,7 +23,7 @@ describe('a connection', () => {
       handOver: () => said.push('handed over'),
       refuseSilent: (socket) => {
         said.push('refused')
-        socket.destroy()
+        socket.end('too late')
       },
       maxHeadBytes: 16_384,
       headersMs: 5_000,
@@ -31,21 +31,65 @@ describe('a connection', () => {
       readMs: 5_000,
       ...more,
     })
-    const server = createServer({ allowHalfOpen: true }, (socket) => fast.take(socket)).listen(0, '127.0.0.1')
+    const sockets: Socket[] = []
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      sockets.push(socket)
+      fast.take(socket)
+    }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     cleanups.push(() => void server.close())
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    return { fast, said, url }
+    return { fast, said, sockets, url }
   }
 
   it('is refused when it says nothing in time, and closed when it says nothing more', async () => {
     const { said, url } = await way({ headersMs: 100, keepAliveMs: 300 })
-    expect(await talkTo(url).gone).toBe('')
+    expect(await talkTo(url).gone).toBe('too late')
     expect(said).toEqual(['refused'])
     const sender = talkTo(url)
     sender.send(hook('one'))
     expect(await sender.gone).toContain('fast:one;')
     expect(said).toEqual(['refused'])
+  })
+
+  it('that has been refused serves nothing that comes after all', async () => {
+    const answer = vi.fn(async () => ({ status: 200, headers: {}, body: '' }))
+    const { url } = await way({ headersMs: 100, answer })
+    const sender = talkTo(url, { isStubborn: true })
+    cleanups.push(sender.hangUp)
+    await sender.hears(/too late/)
+    sender.send(hook('one'))
+    // What is taken over another connection afterwards has overtaken it, if it is ever taken.
+    const other = talkTo(url)
+    other.send(hook('other'))
+    await other.hears(/200/)
+    other.hangUp()
+    expect(answer).toHaveBeenCalledTimes(1)
+  })
+
+  it('that we leave gets the rest of its answer first', async () => {
+    // Less than what a socket keeps before it says that it has enough.
+    const body = 'x'.repeat(15_000)
+    const { fast, sockets, url } = await way({ answer: async () => ({ status: 200, headers: {}, body }) })
+    const client = connect(Number(new URL(url).port), '127.0.0.1').pause()
+    cleanups.push(() => client.destroy())
+    await once(client, 'connect')
+    const [socket] = await until(() => sockets[0] && sockets, 'the other end')
+    let sent = 0
+    while (socket?.writableLength === 0) {
+      const written = socket.bytesWritten
+      client.write(hook('one'))
+      sent += 1
+      while (socket.bytesWritten === written) await new Promise((resolve) => setImmediate(resolve))
+    }
+    fast.leave()
+    let heard = ''
+    client.on('data', (chunk: Buffer) => {
+      heard += chunk.toString()
+    })
+    client.resume()
+    await once(client, 'close')
+    expect(heard.match(/x{15000}(?!x)/g)).toHaveLength(sent)
   })
 
   it('of a sender who never reads is not read from either, and is cut off', async () => {
