@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { Readable } from 'node:stream'
 import express from 'express'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { FastPath } from '../../src/http/fast-path.ts'
 import type { HookAnswer } from '../../src/http/hooks.ts'
 import type { PlainRequest } from '../../src/http/plain-request.ts'
 import { HttpServer } from '../../src/http/server.ts'
@@ -10,6 +12,7 @@ import { until } from '../harness/until.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
+  vi.restoreAllMocks()
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
@@ -19,6 +22,7 @@ type Under = { request: PlainRequest; reply: (answer?: HookAnswer) => void; fail
 /** The real server, with hooks that answer when the test says so; those of node:http's answer at once. */
 async function start({ answer }: { answer?: (request: PlainRequest) => Promise<HookAnswer> } = {}) {
   const under: Under[] = []
+  const taken = vi.spyOn(FastPath.prototype, 'take').mockClear()
   const app = express()
   app.get('/healthz', (_request, response) => void response.send('healthy'))
   const server = new HttpServer({
@@ -47,7 +51,7 @@ async function start({ answer }: { answer?: (request: PlainRequest) => Promise<H
     await until(() => under.length >= count, `${count} requests under way`)
     return under
   }
-  return { server, talk, under, arrived }
+  return { server, talk, under, arrived, socketOf: (index: number) => taken.mock.calls[index]?.[0] }
 }
 
 const hook = (body: string) =>
@@ -108,18 +112,18 @@ describe('several requests over one connection', () => {
     ],
   ])('go over to node:http with every byte, in order: %s', async (_name, [first, second], expected) => {
     for (const isEarly of [false, true]) {
-      const { talk, arrived } = await start()
+      const handedOver = vi.spyOn(Readable.prototype, 'unshift').mockClear()
+      const { talk, arrived, socketOf } = await start()
       const sender = talk()
       sender.send(hook('one'))
       const [one] = await arrived(1)
       if (isEarly && first) sender.send(first)
-      // To arrive; were it late once, the test would ask for less, and hold all the same.
-      if (isEarly) await new Promise((resolve) => setTimeout(resolve, 20))
+      if (isEarly) await until(() => socketOf(0)?.isPaused(), 'more has come')
       one?.reply(named('one'))
       await sender.hears(/fast:one/)
       if (!isEarly && first) sender.send(first)
       if (second) {
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await until(() => handedOver.mock.calls.length > 0, 'the connection is handed over')
         sender.send(second)
       }
       const heard = await sender.hears(new RegExp(`${expected.at(-1)}`))
@@ -145,7 +149,7 @@ describe('several requests over one connection', () => {
 
 describe('a sender', () => {
   it('who closes his side gets the answer to what he has sent', async () => {
-    const { server, arrived } = await start()
+    const { server, arrived, socketOf } = await start()
     for (const [name, count] of [
       ['one', 1],
       ['one', 2],
@@ -161,7 +165,7 @@ describe('a sender', () => {
       if (count === 2) socket.write(hook('two'))
       socket.end()
       await once(socket, 'finish')
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await until(() => socketOf(before)?.readableEnded, 'the end has come')
       under[before]?.reply(named('one'))
       if (count === 2) (await arrived(before + 2))[before + 1]?.reply(named('two'))
       await once(socket, 'close')
@@ -171,13 +175,13 @@ describe('a sender', () => {
   })
 
   it('who hangs up before his answer harms nobody', async () => {
-    const { server, talk, arrived } = await start()
+    const { server, talk, arrived, socketOf } = await start()
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
     socket.write(hook('one'))
     const [one] = await arrived(1)
     socket.resetAndDestroy()
     await once(socket, 'close')
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(() => socketOf(0)?.destroyed, 'that is known')
     one?.reply()
     const next = talk()
     next.send(hook('two'))

@@ -1,10 +1,12 @@
 import { ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
 import { startTestApp, type TestApp } from '../harness/app.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { githubHeaders, githubSecret } from '../harness/signed.ts'
 import { freshId, mention, signedHeaders } from '../harness/slack.ts'
 import { rawRequest, talkTo } from '../harness/talk.ts'
+import { until } from '../harness/until.ts'
 
 /* A request that comes in one piece is answered without node:http, one in two pieces by it; nobody may see which. */
 
@@ -39,11 +41,12 @@ const pushed = (path: string, guid = freshId('g'), body = push()): Sent => ({
 /** The one answer, taken apart, with what tells two answers to two events from each other taken out. */
 async function answerTo({ path = '/hooks/slack', method = 'POST', headers, body }: Sent, isWhole: boolean) {
   const byNode = vi.spyOn(ServerResponse.prototype, 'writeHead').mockClear()
+  const handedOver = vi.spyOn(Readable.prototype, 'unshift').mockClear()
   const bytes = rawRequest(method, path, { ...headers, 'content-length': String(Buffer.byteLength(body)) }, body)
   const talk = talkTo(app.url)
   talk.send(isWhole ? bytes : bytes.subarray(0, 30))
   if (!isWhole) {
-    await new Promise((resolve) => setTimeout(resolve, 30))
+    await until(() => handedOver.mock.calls.length > 0, 'the first piece has come')
     talk.send(bytes.subarray(30))
   }
   const heard = await talk.hears(/\r\n\r\n/)
