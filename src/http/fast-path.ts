@@ -7,9 +7,10 @@ type Line = {
   readonly socket: Socket
   /** What came while the request before was being answered: a sender may pipeline. */
   early: Buffer[]
-  state: 'idle' | 'answering' | 'writing'
-  /** The sender has closed its side, or we are leaving: the answer under way is the last. */
-  isLast: boolean
+  /** `writing`: the sender has to read first. `closing`: it has got its last answer. */
+  state: 'idle' | 'answering' | 'writing' | 'closing'
+  /** The sender has closed its side, which does not mean that it hears no answer. */
+  hasEnded: boolean
 }
 
 export type FastPathOptions = {
@@ -20,6 +21,8 @@ export type FastPathOptions = {
   readonly maxHeadBytes: number
   readonly headersMs: number
   readonly keepAliveMs: number
+  /** A sender has this long to read what is written to it. Bytes that it sends meanwhile do not count as that. */
+  readonly readMs: number
 }
 
 /**
@@ -40,13 +43,14 @@ export class FastPath {
   }
 
   take(socket: Socket): void {
-    const line: Line = { socket, early: [], state: 'idle', isLast: false }
+    const line: Line = { socket, early: [], state: 'idle', hasEnded: false }
     const { headersMs, refuseSilent } = this.#options
     let isNew = true
     const onTimeout = () => {
       if (line.state === 'answering') return
-      if (isNew && line.state === 'idle') refuseSilent(socket)
-      else socket.destroy()
+      if (!isNew || line.state !== 'idle') return void socket.destroy()
+      line.state = 'closing'
+      refuseSilent(socket)
     }
     const onData = (bytes: Buffer) => {
       if (line.state !== 'idle') {
@@ -56,6 +60,8 @@ export class FastPath {
       }
       const request = readPlain(bytes, this.#options.maxHeadBytes)
       if (!request) {
+        // It cannot become whole any more.
+        if (line.hasEnded) return this.#close(line)
         leave()
         socket.setTimeout(0)
         socket.unshift(bytes)
@@ -66,8 +72,8 @@ export class FastPath {
       this.#serve(line, request, onData).catch(onError)
     }
     const onEnd = () => {
-      line.isLast = true
-      if (line.state === 'idle') socket.end()
+      line.hasEnded = true
+      if (line.state === 'idle') this.#close(line)
     }
     const onError = () => socket.destroy()
     const leave = () => {
@@ -79,12 +85,13 @@ export class FastPath {
     socket.setTimeout(headersMs)
   }
 
-  /** Connections with a request under way are closed with its answer, the others at once. */
+  /** Connections with a request under way are closed with its answer, the others at once, or when theirs is sent. */
   leave(): void {
     this.#leaving = true
     for (const line of this.#lines) {
-      if (line.state === 'idle') line.socket.destroy()
-      else line.isLast = true
+      if (line.state !== 'idle') continue
+      if (line.socket.writableLength > 0) this.#close(line)
+      else line.socket.destroy()
     }
   }
 
@@ -97,26 +104,52 @@ export class FastPath {
     line.state = 'answering'
     const answer = await this.#options.answer(request)
     if (socket.destroyed) return
-    const bytes = this.#write(answer, line.isLast || this.#leaving)
-    if (line.isLast || this.#leaving) return void socket.end(bytes)
-    line.state = 'writing'
+    const isLast = this.#leaving || (line.hasEnded && line.early.length === 0)
+    const isRead = socket.write(this.#write(answer, isLast))
+    if (isLast) return this.#close(line)
     const goOn = () => {
+      if (this.#leaving) return this.#close(line)
       line.state = 'idle'
-      if (line.early.length === 0) return
-      const early = line.early.length === 1 ? line.early[0] : Buffer.concat(line.early)
+      const { early } = line
       line.early = []
-      socket.resume()
-      if (early) next(early)
+      const [bytes] = early
+      if (bytes) {
+        socket.resume()
+        next(early.length === 1 ? bytes : Buffer.concat(early))
+      } else if (line.hasEnded) this.#close(line)
     }
+    if (isRead) return goOn()
     // Whoever sends without reading gets no further.
-    if (socket.write(bytes)) goOn()
-    else socket.once('drain', goOn)
+    line.state = 'writing'
+    const stop = cutOff(socket, this.#options.readMs)
+    socket.once('drain', () => {
+      stop()
+      goOn()
+    })
+  }
+
+  /** Ends a connection when everything is written, and does not wait for the sender to do the same. */
+  #close(line: Line): void {
+    line.state = 'closing'
+    line.socket.destroySoon()
+    if (!line.socket.destroyed) cutOff(line.socket, this.#options.readMs)
   }
 
   #write({ status, headers, body }: HookAnswer, isLast: boolean): string {
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`
     for (const name in headers) head += `${name}: ${checked(headers[name])}\r\n`
     return `${head}Date: ${this.#clock.date()}\r\n${isLast ? 'Connection: close\r\n' : this.#keepAlive}\r\n${body}`
+  }
+}
+
+/** Destroys a connection, unless it is told in time not to. */
+function cutOff(socket: Socket, afterMs: number): () => void {
+  const timer = setTimeout(() => socket.destroy(), afterMs).unref()
+  const stop = () => clearTimeout(timer)
+  socket.once('close', stop)
+  return () => {
+    stop()
+    socket.off('close', stop)
   }
 }
 

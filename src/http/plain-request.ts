@@ -12,12 +12,24 @@ const version = ' HTTP/1.1'
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** Of a path, what means itself: no query, nothing encoded. */
 const plainPath = /^[\w./~-]+$/
-/** RFC 9110, 5.5, without what is above ASCII. */
-const plainValue = /^[\t\x20-\x7e]*$/
+/** RFC 9110, 5.5, without tabs, which Node's parser does not take everywhere, and what is above ASCII. */
+const plainValue = /^[\x20-\x7e]*$/
+/** Senders have some dozen. Node leaves out what comes after its own limit of a thousand. */
+const maxHeaders = 100
 /** What a request may carry that is read here; more digits are nobody's length. */
 const digits = /^\d{1,9}$/
 /** These change how a request is to be read, or what is to happen with its connection. */
-const special = new Set(['transfer-encoding', 'connection', 'expect', 'upgrade', 'te', 'trailer', 'content-encoding'])
+const special = new Set([
+  'transfer-encoding',
+  'connection',
+  // Old, and Node takes it for the one above.
+  'proxy-connection',
+  'expect',
+  'upgrade',
+  'te',
+  'trailer',
+  'content-encoding',
+])
 
 /**
  * Reads `bytes` as one POST to /hooks when they are exactly that, and nothing in them could be read in two ways: one
@@ -43,8 +55,10 @@ export function readPlain(bytes: Buffer, maxHeadBytes: number): PlainRequest | u
     const colon = head.indexOf(':', from)
     if (colon < 0 || colon > at) return undefined
     const name = head.slice(from, colon)
-    const value = head.slice(colon + 1, at).trim()
-    if (!token.test(name) || !plainValue.test(value)) return undefined
+    const untrimmed = head.slice(colon + 1, at)
+    // Before trimming: that would take away line breaks and more that is no white space here.
+    if (!token.test(name) || !plainValue.test(untrimmed)) return undefined
+    const value = untrimmed.trim()
     const lower = name.toLowerCase()
     if (special.has(lower) && !(lower === 'connection' && value.toLowerCase() === 'keep-alive')) return undefined
     if (lower === 'host') hosts += 1
@@ -54,6 +68,7 @@ export function readPlain(bytes: Buffer, maxHeadBytes: number): PlainRequest | u
     }
     rawHeaders.push(name, value)
   }
+  if (rawHeaders.length > 2 * maxHeaders) return undefined
   if (hosts !== 1 || length === '' || bytes.length !== end + 4 + Number(length)) return undefined
   return { path, rawHeaders, body: bytes.subarray(end + 4) }
 }

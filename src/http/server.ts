@@ -13,6 +13,8 @@ const requestMs = 8_000
 const checkMs = 1_000
 /** Longer than the usual 60 s of load balancers, so that it is they who close an idle connection. */
 const keepAliveMs = 65_000
+/** For an answer of some hundred bytes. */
+const readMs = 10_000
 const maxHeaderBytes = 16 * 1024
 /** After a refusal, time for the sender to read it. */
 const lingerMs = 500
@@ -68,6 +70,7 @@ export class HttpServer {
         maxHeadBytes: maxHeaderBytes,
         headersMs,
         keepAliveMs,
+        readMs,
       })
     this.#server.removeAllListeners('connection')
     this.#server.on('connection', (socket: Socket) => (this.#fast ? this.#fast.take(socket) : handOver(socket)))
