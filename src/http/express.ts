@@ -94,7 +94,9 @@ function errorHandler(log: Logger): ErrorRequestHandler {
     if (response.headersSent) return next(error)
     // A person who looks at the dashboard gets a page; programs get the problem.
     if (request.path.startsWith('/dashboard') && request.accepts(['json', 'html']) === 'html') {
-      const { title, detail, todo } = JSON.parse(body) as { title: string; detail?: string; todo: string }
+      const { title, detail, ...forPrograms } = JSON.parse(body) as { title: string; detail?: string; todo: string }
+      // People do not see headers.
+      const todo = headers['Retry-After'] ? `Try again in ${headers['Retry-After']} s.` : forPrograms.todo
       response
         .status(status)
         .set({ ...headers, 'Content-Type': 'text/html; charset=utf-8' })

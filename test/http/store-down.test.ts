@@ -151,6 +151,10 @@ describe('a store that was killed', () => {
     expect(statuses).toEqual(asked.map(() => 503))
     // The overview is what people look at in such an hour, so it does without the store.
     expect(await (await fetch(`${app.url}/dashboard`, { headers: bearer })).text()).toContain('does not answer')
+    // The others tell a person when to come back, in words and not by a header.
+    const dead = await fetch(`${app.url}/dashboard/dead`, { headers: { ...bearer, accept: 'text/html' } })
+    expect(dead.status).toBe(503)
+    expect(await dead.text()).toMatch(/Try again in \d+ s\./)
   })
 })
 
