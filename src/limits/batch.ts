@@ -4,14 +4,17 @@ import { intervalOf, type Limit, takenOf } from '../policy/limits.ts'
 import { scriptCall } from '../redis/script-call.ts'
 import { limitScript } from './script.ts'
 
-/** Keys in one step of the store, which is busy with them for a millisecond at most. */
-const mostKeys = 200
+/**
+ * After so many a step goes out at once, and the next callers are asked for while the store is at it. With all of a turn in one
+ * step this process and the store would wait for each other in turns: a quarter of the calls in a second, measured.
+ */
+const mostCallers = 25
 
 type Ask = (redis: Redis, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>
 type Asked = { readonly limit: Limit; readonly callers: ((taken: Taken) => void)[] }
 
 export type LimitBatchOptions = {
-  readonly redis: Redis
+  readonly redis: Redis & { push?(): void }
   readonly patienceMs: number
   /** The store has counted `calls` of a key, of which at least one passed. */
   readonly onPassed: (key: string, limit: Limit, calls: number) => void
@@ -29,6 +32,7 @@ export class LimitBatch {
   readonly #options: LimitBatchOptions
   readonly #ask: Ask
   #asked = new Map<string, Asked>()
+  #callers = 0
 
   constructor(options: LimitBatchOptions, script: Ask = ask) {
     this.#options = options
@@ -42,7 +46,10 @@ export class LimitBatch {
       const asked = this.#asked.get(key)
       if (asked) asked.callers.push(resolve)
       else this.#asked.set(key, { limit, callers: [resolve] })
-      if (this.#asked.size >= mostKeys) this.#send()
+      this.#callers += 1
+      if (this.#callers < mostCallers) return
+      this.#send()
+      this.#options.redis.push?.()
     })
   }
 
@@ -50,6 +57,7 @@ export class LimitBatch {
     if (this.#asked.size === 0) return
     const asked = this.#asked
     this.#asked = new Map()
+    this.#callers = 0
     void this.#answers([...asked.keys()], [...asked.values()])
   }
 

@@ -4,7 +4,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type Limit, type LimitOf, limitOf } from '../policy/limits.ts'
 import { keys } from '../redis/keys.ts'
-import { LimitBatch } from './batch.ts'
+import { LimitBatch, type LimitBatchOptions } from './batch.ts'
 import { MemoryCounts } from './memory.ts'
 
 /** Longest wait for the store; after it this process decides. Somebody waits for each answer. */
@@ -16,7 +16,7 @@ export const limitTimeoutMs = 1_000
 
 export type LimiterOptions = {
   /** To the cache store. Must fail at once while that is away, and hold nothing back for later. */
-  readonly redis: Redis
+  readonly redis: LimitBatchOptions['redis']
   readonly prefix: string
   readonly log: Logger
   readonly metrics: Metrics

@@ -27,10 +27,15 @@ export class CorkedRedis extends Redis {
     }
     this.#waiting += 1
     const answer = super.sendCommand(command, stream)
-    if (this.#waiting % perPiece === 0) {
-      socket.uncork()
-      socket.cork()
-    }
+    if (this.#waiting % perPiece === 0) this.push()
     return answer
+  }
+
+  /** Lets what was sent so far in this turn go out now: the store begins with it while the turn goes on. */
+  push(): void {
+    const { stream: socket } = this as unknown as { stream?: Socket }
+    if (!socket || this.#waiting === 0) return
+    socket.uncork()
+    socket.cork()
   }
 }

@@ -22,7 +22,7 @@ export function connect(
     connectTimeoutMs = 10_000,
     onError,
   }: { timeoutMs?: number; connectTimeoutMs?: number; onError?: (error: Error) => void } = {},
-): Redis {
+): CorkedRedis {
   const redis = new CorkedRedis({
     ...addressOptions(address),
     connectTimeout: connectTimeoutMs,
