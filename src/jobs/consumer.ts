@@ -105,8 +105,19 @@ export class Consumer extends BullWorker {
     this.#take(id)
     return next.then((job) => {
       if (!job) this.#drop(id)
+      this.#startAtOnce()
       return job
     })
+  }
+
+  /**
+   * BullMQ fetches one job after the other until there are no more or all slots are taken, and only then calls the first
+   * handler: with 50 slots and jobs that come as fast as they are fetched, 50 round trips later. With a time to block until it
+   * begins with each job at once; the answer to the next fetch sets that time again, and nobody blocks before it.
+   */
+  #startAtOnce(): void {
+    const bull = this as unknown as { blockUntil: number }
+    bull.blockUntil = 1
   }
 
   override processJob(...what: Parameters<BullWorker['processJob']>): ReturnType<BullWorker['processJob']> {

@@ -66,7 +66,7 @@ describe('a job that waits', () => {
     expect(codes.filter(({ code }) => code === 'running')).toHaveLength(2)
     const busy = codes.filter(({ code }) => code === 'slots-busy')
     expect(busy.map(({ facts }) => facts.position).sort()).toEqual([0, 1, 2])
-    expect(busy[0]?.words).toContain('All 2 slots of 1 workers are busy')
+    expect(busy[0]?.words).toContain('All 2 slots of the worker are busy')
     letGo()
   })
 
