@@ -91,7 +91,7 @@ local gateSettings = redis.call('HGET', gatePrefix .. 'gate', 'packed')
 if gateSettings then
   ${name} = (function()
 ${gateFunctions}
-settings[gatePrefix] = gateSettings
+settings[gatePrefix], ownPrefix = gateSettings, gatePrefix
 ${commands(kind)}
     return rcall
   end)()

@@ -90,7 +90,7 @@ function openMore(self)
   -- Into the lane where a job that waits belongs. \`opts\`: the options that say so, if they are others.
   function more.adopt(p, id, opts)
     local score = redisCall('ZSCORE', p .. 'prioritized', id)
-    if not score and redisCall('LREM', p .. 'wait', -1, id) == 0 then return end
+    if not score and redisCall('LREM', p .. 'wait', '-1', id) == 0 then return end
     if redisCall('EXISTS', p .. id) == 0 then return redisCall('ZREM', p .. 'prioritized', id) end
     local old, n = redisCall('HGET', p .. id, 'gl'), score and math.floor(tonumber(score) / 4294967296)
     redisCall('HDEL', p .. id, 'gl')
@@ -115,13 +115,13 @@ function openMore(self)
   local function started(p, key, max, per)
     local starts = p .. 'gate:starts:' .. key
     redisCall('LPUSH', starts, time())
-    redisCall('LTRIM', starts, 0, max - 1)
+    redisCall('LTRIM', starts, '0', max - 1)
     redisCall('PEXPIRE', starts, per)
   end
 
   function more.nowDue(p)
     local later = p .. 'gate:later'
-    for _, member in ipairs(redisCall('ZRANGEBYSCORE', later, '-inf', time(), 'LIMIT', 0, 100)) do
+    for _, member in ipairs(redisCall('ZRANGEBYSCORE', later, '-inf', time(), 'LIMIT', '0', '100')) do
       redisCall('ZREM', later, member)
       local n, tenant = string.match(member, '^l(%d+) (.*)$')
       if n then more.open(p, tenant, tonumber(n), redisCall('HGET', p .. 'gate:held', n)) else self.ready(p, string.sub(member, 2)) end
@@ -159,7 +159,7 @@ function openMore(self)
       return nil
     end
     local lanes = p .. 'gate:of:' .. tenant
-    local n = conf.keyed and redisCall('ZRANGE', lanes, 0, 0)[1] or not conf.keyed and redisCall('HGET', p .. 'gate:lanes', tenant)
+    local n = conf.keyed and redisCall('ZRANGE', lanes, '0', '0')[1] or not conf.keyed and redisCall('HGET', p .. 'gate:lanes', tenant)
     if not n then return nil end
     n = tonumber(n)
     local id, after, key = ofLane(p, conf, tenant, n)

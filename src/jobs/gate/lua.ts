@@ -14,6 +14,9 @@ import { lanesAndTimes } from './lanes.ts'
  * Turns are start-time fair queueing (Goyal, Vin, Cheng 1996): each start advances its tenant's virtual time by 1/weight; the
  * tenant with the smallest is next; who comes back after a pause goes on from now and has saved nothing up.
  *
+ * Numbers that never change are written as text: Redis makes each number of a call into text first, which takes it longer than the
+ * lookup of a field.
+ *
  * Keys, all below `<prefix>:<queue>:gate`:
  *   gate           hash: settings, and `packed`: the same in the form that is read with each job; there when the queue has a
  *                  gate. `adopt`: jobs wait where they do not belong (adopt.ts)
@@ -37,14 +40,15 @@ local function bounds(n)
 end
 local function firstOf(p, n)
   local from, to = bounds(n)
-  return redisCall('ZRANGEBYSCORE', p .. 'prioritized', from, to, 'WITHSCORES', 'LIMIT', 0, 2)
+  return redisCall('ZRANGEBYSCORE', p .. 'prioritized', from, to, 'WITHSCORES', 'LIMIT', '0', '2')
 end
 `
 
 /** What every job that is taken or given back needs. Functions are made anew for each call of a script, so these are few. */
 const turns = `
 local redisCall = redis.call
-local gate
+local packConf, unpackConf = cmsgpack.pack, cmsgpack.unpack
+local gate, ownPrefix
 -- Those that were read before: prefix of a queue → its packed settings.
 local settings = {}
 ${lanes}
@@ -55,14 +59,8 @@ local function openGate()
   -- The settings of a queue; false when it has no gate.
   function self.conf(p)
     if confs[p] == nil then
-      local kind, max, per, weight, concurrency, rateMax, ratePer, own =
-        string.match(settings[p] or redisCall('HGET', p .. 'gate', 'packed') or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-      own, max, rateMax, concurrency = own == '1', tonumber(max), tonumber(rateMax), tonumber(concurrency)
-      confs[p] = kind and {
-        keyed = kind ~= 'tenant', ordered = kind == 'order', limited = max and true, max = max, per = tonumber(per), own = own,
-        bounded = own or concurrency and true, weight = tonumber(weight), concurrency = concurrency, rateMax = rateMax,
-        ratePer = tonumber(ratePer), timed = (max or rateMax or own) and true
-      } or false
+      local packed = settings[p] or redisCall('HGET', p .. 'gate', 'packed')
+      confs[p] = packed and unpackConf(packed)
     end
     return confs[p]
   end
@@ -87,9 +85,9 @@ local function openGate()
     if concurrency and tonumber(running or redisCall('HGET', p .. 'gate:running', tenant) or 0) >= concurrency then return end
     if conf.timed and redisCall('ZSCORE', p .. 'gate:later', 't' .. tenant) then return end
     local saved = redisCall('HMGET', p .. 'gate:turns', 't' .. tenant, 'V')
-    local now = redisCall('ZRANGE', p .. 'gate:ready', 0, 0, 'WITHSCORES')[2] or saved[2] or 0
+    local now = redisCall('ZRANGE', p .. 'gate:ready', '0', '0', 'WITHSCORES')[2] or saved[2] or 0
     redisCall('ZADD', p .. 'gate:ready', 'NX', math.max(tonumber(now), tonumber(saved[1] or 0)), tenant)
-    redisCall('ZADD', p .. 'marker', 0, '0')
+    redisCall('ZADD', p .. 'marker', '0', '0')
   end
 
   local function leave(p, tenant, start, turn)
@@ -102,11 +100,11 @@ local function openGate()
     local conf = self.conf(p)
     if conf.timed then self.more().nowDue(p) end
     for _ = 1, 1000 do
-      local top = redisCall('ZRANGE', p .. 'gate:ready', 0, 0, 'WITHSCORES')
+      local top = redisCall('ZRANGE', p .. 'gate:ready', '0', '0', 'WITHSCORES')
       if #top == 0 then return {} end
       local tenant, start = top[1], tonumber(top[2])
       local weight, concurrency, rateMax, ratePer = termsOf(p, tenant)
-      local running = conf.bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, 1) or 0
+      local running = conf.bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, '1') or 0
       local id, after
       -- Its turn came before the bound did.
       if concurrency and running > concurrency then id = nil
@@ -115,12 +113,12 @@ local function openGate()
         local n = redisCall('HGET', p .. 'gate:lanes', tenant)
         if n then
           local from, to = bounds(n)
-          local first = redisCall('ZRANGEBYSCORE', p .. 'prioritized', from, to, 'LIMIT', 0, 2)
+          local first = redisCall('ZRANGEBYSCORE', p .. 'prioritized', from, to, 'LIMIT', '0', '2')
           id, after = first[1], first[2]
         end
       end
       if not id then
-        if conf.bounded then redisCall('HINCRBY', p .. 'gate:running', tenant, -1) end
+        if conf.bounded then redisCall('HINCRBY', p .. 'gate:running', tenant, '-1') end
         -- Nothing that may start. After nil there is another lane to ask.
         if id == nil or not after then leave(p, tenant, start, start) end
       else
@@ -132,7 +130,7 @@ local function openGate()
       end
     end
     -- Many had to be put off: the next one to fetch goes on here.
-    redisCall('ZADD', p .. 'marker', 0, '0')
+    redisCall('ZADD', p .. 'marker', '0', '0')
     return {}
   end
 
@@ -142,7 +140,7 @@ local function openGate()
     if not conf.bounded and not conf.ordered then return end
     local tenant = redisCall('HGET', p .. id, 'gt')
     if not tenant then return end
-    local running = conf.bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, -1)
+    local running = conf.bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, '-1')
     if ends and conf.ordered then self.more().ended(p, id, tenant, redisCall('HGET', p .. id, 'priority')) end
     local _, concurrency = termsOf(p, tenant)
     -- Below its bound before, it has been ready all the time.
@@ -153,19 +151,28 @@ local function openGate()
   function self.pack(p)
     local f = redisCall('HMGET', p .. 'gate', 'kind', 'max', 'per', 'weight', 'concurrency', 'rateMax', 'ratePer', 'own')
     if not f[1] then return false end
-    for i = 1, 8 do f[i] = f[i] or '-' end
-    redisCall('HSET', p .. 'gate', 'packed', table.concat(f, ' '))
+    local own, max, concurrency, rateMax = f[8] == '1', tonumber(f[2]), tonumber(f[5]), tonumber(f[6])
+    redisCall('HSET', p .. 'gate', 'packed', packConf({
+      keyed = f[1] ~= 'tenant', ordered = f[1] == 'order', limited = max and true, max = max, per = tonumber(f[3]), own = own,
+      bounded = own or concurrency and true, weight = tonumber(f[4]), concurrency = concurrency, rateMax = rateMax,
+      ratePer = tonumber(f[7]), timed = (max or rateMax or own) and true
+    }))
     confs[p] = nil
     return true
   end
 
   function self.nextDue(p)
-    return self.conf(p).timed and redisCall('ZRANGE', p .. 'gate:later', 0, 0, 'WITHSCORES')[2] or nil
+    return self.conf(p).timed and redisCall('ZRANGE', p .. 'gate:later', '0', '0', 'WITHSCORES')[2] or nil
   end
   return self
 end
 
 local function gateOf(key, name)
+  -- Nearly always it is this script's own queue, which has one.
+  if ownPrefix and key == ownPrefix .. name then
+    gate = gate or openGate()
+    return ownPrefix
+  end
   local p = string.sub(key, 1, -#name - 1)
   if string.sub(p, -1) ~= ':' or string.sub(key, -#name) ~= name then return end
   gate = gate or openGate()
