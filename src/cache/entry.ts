@@ -19,7 +19,9 @@ export const largestBytes = 1024 ** 2
 const syncBytes = 64 * 1_024
 
 const [isPacked, isNone, isSliding] = [1, 2, 4]
-const newline = 10
+const [newline, zero] = [10, 48]
+/** Behind `M1` and the id; one digit. */
+const flagsAt = 10
 const deflate = promisify(deflateRaw)
 const inflate = promisify(inflateRaw)
 
@@ -75,11 +77,13 @@ export async function pack(
 export function unpack(text: Buffer): Entry | Promise<Entry | undefined> | undefined {
   try {
     if (text[0] !== 77 || text[1] !== 49) return plain(text)
-    const end = text.indexOf(newline)
-    const head = text.toString('utf8', 2, end)
+    const flags = (text[flagsAt] ?? 0) - zero
+    const bodyAt = flags & isPacked ? text.indexOf(newline) + 1 : text.length
+    // What is not compressed in one piece: making a text of bytes takes as long as everything that is done with the head.
+    const head = text.toString('utf8', 2, bodyAt)
+    const end = head.indexOf('\n')
     const [a, b, c, d] = spacesOf(head)
-    const flags = Number(head.slice(8, a))
-    const tags = d + 1 >= head.length ? undefined : (JSON.parse(head.slice(d + 1)) as Record<string, string>)
+    const tags = d + 1 >= end ? undefined : (JSON.parse(head.slice(d + 1, end)) as Record<string, string>)
     // Written out: spreading an object into this one takes as long as a third of the parsing.
     const done = (json: string): Entry => ({
       id: head.slice(0, 8),
@@ -91,10 +95,10 @@ export function unpack(text: Buffer): Entry | Promise<Entry | undefined> | undef
       tags,
       bytes: json.length,
     })
-    if ((flags & isPacked) === 0) return done(text.toString('utf8', end + 1))
+    if ((flags & isPacked) === 0) return done(head.slice(end + 1))
     // Bounds what a damaged or hostile entry could make us allocate.
     const bound = { maxOutputLength: largestBytes }
-    const body = text.subarray(end + 1)
+    const body = text.subarray(bodyAt)
     return body.length > syncBytes / 8
       ? inflate(body, bound).then(
           (json) => done(json.toString()),
