@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Logger } from '../observe/log.ts'
+import { Channel } from '../redis/channel.ts'
 import { keys } from '../redis/keys.ts'
 
 /** What every process is told. Keys are whole ones. */
@@ -17,18 +18,22 @@ export type Message =
  */
 export class Told {
   readonly name = 'cache messages'
-  readonly channel: string
   readonly #me: string
-  readonly #subscriber: Redis
-  readonly #log: Logger
+  readonly #channel: Channel
   #onMessage: (message: Message) => void = () => {}
   #onGap: () => void = () => {}
 
   constructor({ subscriber, prefix, me, log }: { subscriber: Redis; prefix: string; me: string; log: Logger }) {
-    this.#subscriber = subscriber
-    this.channel = keys.cacheTold(prefix)
     this.#me = me
-    this.#log = log
+    this.#channel = new Channel(subscriber, keys.cacheTold(prefix), {
+      onMessage: (text) => this.#take(text),
+      onListening: () => this.#onGap(),
+      onError: (err) => log.warn({ err }, 'the cache hears nothing of other processes'),
+    })
+  }
+
+  get channel(): string {
+    return this.#channel.name
   }
 
   listen({ onMessage, onGap }: { onMessage: (message: Message) => void; onGap: () => void }): void {
@@ -41,23 +46,15 @@ export class Told {
     return JSON.stringify({ by: this.#me, ...message })
   }
 
+  /** Does not wait until it listens: a process starts without its cache store too. */
   start(): Promise<void> {
-    this.#subscriber.on('message', (_channel, text: string) => this.#take(text))
-    this.#subscriber.on('ready', () => this.#subscribe())
-    if (this.#subscriber.status === 'ready') this.#subscribe()
+    void this.#channel.start()
     return Promise.resolve()
   }
 
   stop(): Promise<void> {
-    this.#subscriber.removeAllListeners('message')
+    this.#channel.stop()
     return Promise.resolve()
-  }
-
-  #subscribe(): void {
-    this.#subscriber.subscribe(this.channel).then(
-      () => this.#onGap(),
-      (error: unknown) => this.#log.warn({ err: error }, 'the cache hears nothing of other processes'),
-    )
   }
 
   #take(text: string): void {

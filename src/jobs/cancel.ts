@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Logger } from '../observe/log.ts'
 import { cancelledMark } from '../policy/why.ts'
+import { Channel } from '../redis/channel.ts'
 import { keys } from '../redis/keys.ts'
 
 /** What has jobs in hand: a Runner. */
@@ -22,7 +23,7 @@ const looksMs = [0, 200, 1_000, 5_000]
  */
 export class Cancellations {
   readonly name = 'cancellations'
-  readonly #subscriber: Redis
+  readonly #channel: Channel
   readonly #redis: Redis
   readonly #prefix: string
   readonly #runners: ReadonlyMap<string, InHand>
@@ -44,26 +45,26 @@ export class Cancellations {
     runners: ReadonlyMap<string, InHand>
     log: Logger
   }) {
-    this.#subscriber = subscriber
+    this.#channel = new Channel(subscriber, keys.cancel(prefix), {
+      onMessage: (text) => {
+        const [queue = '', id = ''] = text.split(' ')
+        this.#later(() => this.#look(queue, [id]))
+      },
+      onListening: () => this.#later(() => this.#lookAtAll()),
+      onError: (err) => log.warn({ err }, 'does not hear which jobs are cancelled'),
+    })
     this.#redis = redis
     this.#prefix = prefix
     this.#runners = runners
     this.#log = log
   }
 
-  async start(): Promise<void> {
-    this.#subscriber.on('message', (_channel, message) => {
-      const [queue = '', id = ''] = message.split(' ')
-      this.#later(() => this.#look(queue, [id]))
-    })
-    // What was said while the connection was lost was said to nobody.
-    this.#subscriber.on('ready', () => this.#later(() => this.#lookAtAll()))
-    await this.#subscriber.subscribe(keys.cancel(this.#prefix))
+  start(): Promise<void> {
+    return this.#channel.start()
   }
 
   stop(): Promise<void> {
-    this.#subscriber.removeAllListeners('message')
-    this.#subscriber.removeAllListeners('ready')
+    this.#channel.stop()
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
     return Promise.resolve()

@@ -30,6 +30,8 @@ export function connect(
     retryStrategy: (tries) => Math.min(50 * 2 ** Math.min(tries - 1, 5), 1_000) + Math.random() * 100,
     // After a failover the old master answers READONLY: reconnect, which finds the new one, and send the command again.
     reconnectOnError: reconnectNowAndThen(),
+    // It fails as an unhandled rejection when a connection goes again at once (see channel.ts, which does it).
+    autoResubscribe: false,
     ...(purpose === 'consumer'
       ? { maxRetriesPerRequest: null }
       : {
