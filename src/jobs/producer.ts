@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import type { Durability } from '../config.ts'
 import { durationMs } from '../define/duration.ts'
 import type { EventOptions, SourceEvent } from '../define/event.ts'
@@ -8,6 +7,7 @@ import type { Enqueue, Enqueued, EnqueueOptions } from '../define/worker.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { supersededMark } from '../policy/why.ts'
+import type { CorkedRedis } from '../redis/corked.ts'
 import { addArguments, type Extras, optionsWriter } from './add-script.ts'
 import { aliasMs } from './alias.ts'
 import { Batch } from './batch.ts'
@@ -22,7 +22,7 @@ import type { Shedder } from './shedder.ts'
 import { type Apart, apartOf, createSingleAdd, isApart, type SingleAdd, storedOptions } from './single-add.ts'
 
 export type ProducerOptions = {
-  readonly redis: Redis
+  readonly redis: CorkedRedis
   readonly queues: readonly AnyQueue[]
   readonly bull: ReadonlyMap<string, BullQueue>
   readonly prefix: string

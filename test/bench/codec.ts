@@ -1,11 +1,11 @@
 import { Queue } from 'bullmq'
-import { Redis } from 'ioredis'
 import { z } from 'zod'
 import { defineQueue } from '../../src/index.ts'
 import { bullJobOptions, openQueues } from '../../src/jobs/bull.ts'
 import { decode, encode } from '../../src/jobs/codec.ts'
 import { Producer } from '../../src/jobs/producer.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
+import { connect } from '../../src/redis/store.ts'
 import { githubPayloads } from '../harness/github.ts'
 import type { TestRedis } from '../harness/redis.ts'
 import { countCpu } from './cpu.ts'
@@ -80,7 +80,7 @@ function plainWay(stage: Stage, store: TestRedis): Way {
 
 function ourWay(stage: Stage, store: TestRedis): Way {
   const prefix = 'millrace'
-  const redis = new Redis({ path: store.path, maxRetriesPerRequest: null })
+  const redis = connect({ host: '', port: 0, path: store.path, db: 0 }, 'consumer')
   const bull = openQueues([queue], redis, prefix)
   const producer = new Producer({
     redis,

@@ -10,8 +10,8 @@ import { freshId } from '../harness/slack.ts'
 import { until } from '../harness/until.ts'
 
 /*
- * The batch script is BullMQ's own text, called in another way. So whatever Queue.add leaves in the store, the script must
- * leave there too, key by key and field by field; with another version of BullMQ this is the test that tells.
+ * The batch script writes out BullMQ's plain case. So whatever Queue.add leaves in the store it must leave there too, key by key
+ * and field by field; with another version of BullMQ this is the test that tells.
  */
 
 const name = 'orders'
@@ -106,8 +106,12 @@ async function read(client: Redis, key: string, type: string): Promise<unknown> 
   return { ...fields, opts: options }
 }
 
-async function both(jobs: readonly Added[]): Promise<{ ours: unknown; theirs: unknown; ids: [unknown, unknown] }> {
+async function both(
+  jobs: readonly Added[],
+  prepare: (prefix: string) => Promise<unknown> = async () => {},
+): Promise<{ ours: unknown; theirs: unknown; ids: [unknown, unknown] }> {
   const [a, b] = [await bullQueue(), await bullQueue()]
+  for (const { prefix } of [a, b]) await prepare(prefix)
   const ourIds = await addOurs(a.prefix, jobs)
   const theirIds: unknown[] = []
   for (const job of jobs) theirIds.push(await addTheirs(b.bull, job))
@@ -147,6 +151,38 @@ describe('the add script stores what Queue.add stores', () => {
     expect(ours).toMatchObject({ [`:${name}:j1`]: { type: 'hash' }, [`:${name}:wait`]: { type: 'list' } })
   })
 
+  it('where the key is held for ever by a job that is there, and by one that has gone', async () => {
+    const job: Added = { id: 'j2', at, dedupe: { id: 'a', ttl: 60_000 } }
+    const held = (prefix: string) => redis.client.set(`${prefix}:${name}:de:a`, 'j1')
+    const there = await both([job], async (prefix) => {
+      await held(prefix)
+      await redis.client.hset(`${prefix}:${name}:j1`, 'name', 'first')
+    })
+    expect(there.ours).toEqual(there.theirs)
+    expect(there.ids).toEqual([['j1'], ['j1']])
+    const gone = await both([job], held)
+    expect(gone.ours).toEqual(gone.theirs)
+    expect(gone.ids).toEqual([['j2'], ['j2']])
+  })
+
+  it('in a queue with bounds of its own for events and for what is in hand', async () => {
+    const jobs = Array.from({ length: 150 }, (_, n) => ({ id: `j${n}`, at }))
+    const { ours, theirs } = await both(jobs, async (prefix) => {
+      await redis.client.hset(`${prefix}:${name}:meta`, 'opts.maxLenEvents', '20', 'concurrency', '1')
+      await redis.client.lpush(`${prefix}:${name}:active`, 'busy')
+    })
+    // How far a stream is cut is Redis' own affair: whole blocks, when there is one to spare.
+    type Contents = Record<string, { value: unknown[] }>
+    const events = (all: unknown) => (all as Contents)[`:${name}:events`]?.value ?? []
+    expect(events(ours).length).toBeLessThan(250)
+    expect(events(ours).slice(-20)).toEqual(events(theirs).slice(-20))
+    expect({ ...(ours as Contents), [`:${name}:events`]: 0 }).toEqual({
+      ...(theirs as Contents),
+      [`:${name}:events`]: 0,
+    })
+    expect(ours).not.toHaveProperty(`:${name}:marker`)
+  })
+
   it('in a paused queue, where it wakes nobody', async () => {
     const [a, b] = [await bullQueue(), await bullQueue()]
     for (const { bull } of [a, b]) await bull.pause()
@@ -162,12 +198,8 @@ describe('the add script', () => {
   it('takes 200 jobs in one call, and gives their ids in order', async () => {
     const { bull, prefix } = await bullQueue()
     const ids = Array.from({ length: 200 }, (_, n) => `j${n}`)
-    expect(
-      await addOurs(
-        prefix,
-        ids.map((id) => ({ id, data: { id } })),
-      ),
-    ).toEqual(ids)
+    const jobs = ids.map((id) => ({ id, data: { id } }))
+    expect(await addOurs(prefix, jobs)).toEqual(ids)
     expect(await bull.getWaitingCount()).toBe(200)
     expect((await bull.getJob('j199'))?.data).toEqual({ id: 'j199' })
   })
@@ -192,6 +224,19 @@ describe('the add script', () => {
     await redis.client.del(`${prefix}:${name}:j1`)
     expect(await addOurs(prefix, [{ id: 'j2', dedupe }])).toEqual(['j1'])
     expect(await bull.getJob('j2')).toBeUndefined()
+  })
+
+  it('completes those before one that fails, and frees the key of that one', async () => {
+    const { bull, prefix } = await bullQueue()
+    const jobs = ['j1', 'j2', 'j3'].map((id) => ({ id, dedupe: { id: `Ev-${id}`, ttl: 60_000 } }))
+    const of = (key: string) => `${prefix}:${name}:${key}`
+    await redis.client.set(of('events'), 'not a stream')
+    await expect(addOurs(prefix, jobs)).rejects.toThrow(/WRONGTYPE/)
+    expect(await redis.client.lrange(of('wait'), 0, -1)).toEqual(['j1'])
+    expect(await redis.client.exists(of('de:Ev-j2'), of('de:Ev-j3'))).toBe(0)
+    await redis.client.del(of('events'))
+    for (const job of jobs) await addOurs(prefix, [job])
+    expect((await bull.getWaiting()).map(({ id }) => id).sort()).toEqual(['j1', 'j2', 'j3'])
   })
 
   it('makes jobs that a plain BullMQ worker runs, with options that it understands', async () => {

@@ -1,4 +1,3 @@
-import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { z } from 'zod'
 import { defineQueue, defineWorker } from '../../src/index.ts'
@@ -6,6 +5,7 @@ import { openQueues } from '../../src/jobs/bull.ts'
 import { Producer } from '../../src/jobs/producer.ts'
 import { Runner } from '../../src/jobs/runner.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
+import { connect } from '../../src/redis/store.ts'
 
 /*
  * A worker that leaves a job behind for each of its own. With the third argument `die` its process is killed when that has been
@@ -22,7 +22,7 @@ const worker = defineWorker(queue, async ({ payload: { n } }, { enqueue }) => {
   await enqueue(next, { n: n + 1 })
 })
 
-const open = () => new Redis({ path, maxRetriesPerRequest: null })
+const open = () => connect({ host: '', port: 0, path, db: 0 }, 'consumer')
 const metrics = createMetrics()
 const producer = new Producer({
   redis: open(),

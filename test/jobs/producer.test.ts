@@ -44,6 +44,19 @@ it('stores a hundred concurrent jobs in one or two calls, in the order in which 
   expect(waiting.reverse().slice(1)).toEqual(stored.map((job) => job.id))
 })
 
+it('keeps the order of what comes while calls are under way', async () => {
+  const before = await redis.client.llen(`${app.prefix}:plain:wait`)
+  const stored: Promise<{ id: string }>[] = []
+  for (let n = 0; n < 1_000; n++) {
+    stored.push(app.enqueue(plain, { n }))
+    // Turns of different sizes, so that calls begin with others under way.
+    if (n % 7 === 0 || n % 31 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  const ids = (await Promise.all(stored)).map(({ id }) => id)
+  const waiting = await redis.client.lrange(`${app.prefix}:plain:wait`, 0, -1)
+  expect(waiting.reverse().slice(before)).toEqual(ids)
+})
+
 it('recognises the same key among concurrent, later, and different payloads', async () => {
   const stored = await Promise.all([1, 2, 3].map((i) => app.enqueue(orders, { n: 7, text: `copy ${i}` })))
   expect(stored.map((job) => job.duplicate)).toEqual([false, true, true])
