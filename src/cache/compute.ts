@@ -4,6 +4,7 @@ import { release } from '../redis/lock.ts'
 import { away, type Core, counted, epochKey, freshToken, hold, judged, type Ref, read, tagKeys, tried } from './core.ts'
 import { type Entry, type Packed, pack, unpack } from './entry.ts'
 import { earlyOf } from './local.ts'
+import { slide } from './many.ts'
 import type { Policy } from './presets.ts'
 import { acquire, renew, store } from './scripts.ts'
 import type { Counts } from './stats.ts'
@@ -31,7 +32,7 @@ export const versionMs = 3_600_000
  */
 export function load(core: Core, asked: Asked, land: () => void): Promise<unknown> {
   const { ref, policy } = asked
-  if (policy.tags.length > 0 || policy.sliding) return search(core, asked).finally(land)
+  if (policy.tags.length > 0) return search(core, asked).finally(land)
   const told = core.local.told
   // The usual hit by itself, with as few promises as there can be: they would cost as much as the command.
   return core.reads.get(ref.key).then(
@@ -74,6 +75,7 @@ function hit(core: Core, asked: Asked, entry: Entry, { now, told }: { now: numbe
   counted(core, asked.counts).l2++
   const random = core.random()
   core.local.hold(asked.ref, entry, { now, told, random })
+  if (entry.sliding) slide(core, asked.ref.key, entry.ttlMs)
   if (now >= earlyOf(entry, random)) refresh(core, asked, entry.id)
   return entry.value
 }

@@ -92,19 +92,11 @@ const nothing: Read = { entry: undefined, seen: '' }
 export async function read(core: Core, ref: Ref, policy: Policy | undefined): Promise<Read> {
   const tags = policy?.tags ?? []
   if (tags.length === 0) {
-    const text = await (policy?.sliding
-      ? core.store.ask((redis) => redis.getexBuffer(ref.key, 'PX', policy.ttlMs))
-      : core.reads.get(ref.key))
+    const text = await core.reads.get(ref.key)
     return text === null ? nothing : judged(core, ref, text, [], [])
   }
   const versions = tags.map((tag) => tagKeys(core, ref.room, tag).version)
   const [text = null, ...found] = await core.store.ask((redis) => redis.mgetBuffer(ref.key, ...versions))
-  if (policy?.sliding)
-    void tried(
-      core,
-      ref,
-      core.store.ask((redis) => redis.pexpire(ref.key, policy.ttlMs)),
-    )
   return text === null ? nothing : judged(core, ref, text, tags, found.map(String))
 }
 

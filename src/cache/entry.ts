@@ -52,7 +52,10 @@ export async function pack(
   const bytes = Buffer.byteLength(json)
   if (bytes > largestBytes) return undefined
   let body: Buffer | string = json
-  let flags = (isNothing ? isNone : 0) | (policy.sliding ? isSliding : 0)
+  const isNegative = value === undefined || value === null
+  // "There is none" may be wrong soon, however often it is asked.
+  const sliding = policy.sliding && !isNegative
+  let flags = (isNothing ? isNone : 0) | (sliding ? isSliding : 0)
   if (bytes > thresholdBytes) {
     const packed = bytes > syncBytes ? await deflate(json, { level: 1 }) : deflateRawSync(json, { level: 1 })
     if (packed.length < bytes) {
@@ -60,16 +63,15 @@ export async function pack(
       flags |= isPacked
     }
   }
-  const isNegative = value === undefined || value === null
   const ttlMs = isNegative ? policy.negativeMs : policy.ttlMs
-  const freshUntil = policy.sliding ? Number.POSITIVE_INFINITY : now + ttlMs
+  const freshUntil = sliding ? Number.POSITIVE_INFINITY : now + ttlMs
   const tags = policy.tags.length > 0 ? tagsOf(policy.tags, versions) : undefined
   const id = randomBytes(6).toString('base64url')
-  const until = policy.sliding ? '-' : freshUntil.toString(36)
+  const until = sliding ? '-' : freshUntil.toString(36)
   const head = `M1${id}${flags} ${until} ${ttlMs.toString(36)} ${Math.ceil(costMs).toString(36)} ${tags ? JSON.stringify(tags) : ''}\n`
   const text = typeof body === 'string' ? Buffer.from(head + body) : Buffer.concat([Buffer.from(head), body])
   const shared = isNothing ? undefined : frozen(JSON.parse(json))
-  const entry = { id, value: shared, freshUntil, ttlMs, costMs, sliding: policy.sliding, tags, bytes }
+  const entry = { id, value: shared, freshUntil, ttlMs, costMs, sliding, tags, bytes }
   return { text, entry, px: ttlMs + (isNegative ? 0 : policy.staleMs) }
 }
 

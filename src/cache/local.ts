@@ -79,7 +79,8 @@ export class Local {
     { now, told, random }: { now: number; told: number; random: number },
   ): Held | undefined {
     if (!this.#lru || told !== this.#told) return undefined
-    const end = Math.min(now + this.#ms, entry.freshUntil)
+    // Of a sliding one only the store knows whether others have used it meanwhile: it is asked when nobody here did for its time.
+    const end = Math.min(now + this.#ms, entry.sliding ? now + entry.ttlMs : entry.freshUntil)
     if (end <= now) return undefined
     const held: Held = {
       key,

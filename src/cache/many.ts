@@ -9,7 +9,9 @@ export async function readMany(core: Core, refs: readonly Ref[], counts: Counts)
   const values = new Map<string, unknown>()
   for (const { key } of refs) {
     const held = core.local.find(key)
-    if (held && now < held.end) values.set(key, held.value)
+    if (!held || now >= held.end) continue
+    values.set(key, held.value)
+    if (held.sliding) slide(core, key, held.ttlMs)
   }
   const missing = [...new Map(refs.map((ref) => [ref.key, ref])).values()].filter(({ key }) => !values.has(key))
   counted(core, counts).l1 += refs.length - missing.length

@@ -26,10 +26,21 @@ export const neverCached: ReadonlySet<string> = new Set([
 /** A longer one is a payload by mistake. */
 const maxLength = 1_024
 
+/** A key by itself: behind a namespace, `undefined` and an object would be names that many have. */
+export function checkKey(key: unknown): void {
+  if (typeof key !== 'string' || key === '')
+    throw new MillraceError('bad-request', `a cache key is a text, not ${key === '' ? 'empty' : typeof key}`)
+}
+
+/** What is to be invalidated. What takes nothing away by mistake leaves something old to be given. */
+export function checkWhat(what: { readonly tag?: unknown; readonly pattern?: unknown }): void {
+  const wanted = what?.tag ?? what?.pattern
+  if (typeof wanted !== 'string' || wanted === '' || (what.tag !== undefined && what.pattern !== undefined))
+    throw new MillraceError('bad-request', "say what to invalidate: { tag: 'user:1' } or { pattern: 'notion__*' }")
+}
+
 /** Throws `never-cached` for what must not be kept, `bad-request` for what can be no name. */
 export function checkName(name: string): void {
-  if (typeof name !== 'string' || name === '')
-    throw new MillraceError('bad-request', 'a cache key is a text, not empty')
   if (name.length > maxLength)
     throw new MillraceError(
       'bad-request',

@@ -44,6 +44,7 @@ function read({ ttl = 'medium', tags = [], stale, negative, sliding = false }: C
   const staleMs = stale === undefined ? 0 : durationMs(stale, 'stale')
   if (sliding && staleMs > 0) throw wrong('sliding and stale exclude each other: what is in use never gets old')
   if (ttlMs < 1 || ttlMs + staleMs > longestMs) throw wrong(`ttl ${ttl} with stale is not between 1ms and 365d`)
+  if (!Array.isArray(tags)) throw wrong('tags is a list of texts')
   for (const tag of tags)
     if (typeof tag !== 'string' || tag === '' || tag.length > 200) throw wrong('a tag is a text of 1 to 200 characters')
   return {

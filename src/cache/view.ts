@@ -7,7 +7,7 @@ import { away, type Core, counted, type Flight, type Ref, read, refOf, tried } f
 import { forgetKeys, forgetPattern, forgetTag } from './invalidate.ts'
 import type { Held } from './local.ts'
 import { readMany, slide, taken } from './many.ts'
-import { checkName, hashOf } from './name.ts'
+import { checkKey, checkName, checkWhat, hashOf } from './name.ts'
 import { doneOrOwed } from './owed.ts'
 import { policyOf } from './presets.ts'
 import type { Counts } from './stats.ts'
@@ -66,7 +66,7 @@ export class View implements Cache {
     return this.#get(key) as Promise<Value | undefined>
   }
 
-  getMany<Value>(keys: readonly string[]): Promise<(Value | undefined)[]> {
+  async getMany<Value>(keys: readonly string[]): Promise<(Value | undefined)[]> {
     const refs = keys.map((key) => this.#ref(key))
     return readMany(this.#core, refs, this.#counts) as Promise<(Value | undefined)[]>
   }
@@ -119,6 +119,7 @@ export class View implements Cache {
   }
 
   async invalidate(what: { readonly tag: string } | { readonly pattern: string }): Promise<number> {
+    checkWhat(what)
     const owing = { room: this.#room, what: JSON.stringify(what) + this.#prefix }
     const gone = await doneOrOwed(this.#core, owing, () =>
       'tag' in what
@@ -214,6 +215,7 @@ export class View implements Cache {
   }
 
   #ref(key: string): Ref {
+    checkKey(key)
     const name = this.#prefix + key
     checkName(name)
     return { key: this.#keyStart + key, lock: this.#lockStart + key, room: this.#room, name }

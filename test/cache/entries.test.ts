@@ -4,6 +4,7 @@ import { earlyOf } from '../../src/cache/local.ts'
 import { hashOf, matcherOf, neverCached } from '../../src/cache/name.ts'
 import { presetMs, ttlMsOf } from '../../src/cache/presets.ts'
 import { kindTtl, toolTtl } from '../../src/define/ttl.ts'
+import { fakeServices } from '../../src/testing.ts'
 import { until } from '../harness/until.ts'
 import { cacheStage } from './stage.ts'
 
@@ -69,6 +70,8 @@ describe('what is stored', () => {
       () => one.get('k'),
       () => two.get('k'),
       () => one.getOrCompute('k', () => 2, { ttl: 'day', sliding: true }),
+      async () => (await one.getMany(['k']))[0],
+      async () => (await open()).of('T1').getOrCompute('k', () => 2),
     ]) {
       await at.server.client.pexpire(keyOf('k'), 60_000)
       expect(await use()).toBe(1)
@@ -76,6 +79,28 @@ describe('what is stored', () => {
     }
     at.time += 100 * 86_400_000
     expect(await two.get('k')).toBe(1)
+  })
+
+  it('is asked for again when its time is over here: whether others have used it only the store knows', async () => {
+    const cache = (await fresh()).of('T1')
+    await cache.set('k', 1, { ttl: '10s', sliding: true })
+    await at.server.client.del(keyOf('k'))
+    at.time += 9_999
+    expect(await cache.get('k')).toBe(1)
+    await cache.set('k', 1, { ttl: '10s', sliding: true })
+    await at.server.client.del(keyOf('k'))
+    at.time += 10_000
+    expect(await cache.get('k')).toBeUndefined()
+  })
+
+  it('slides no "there is none": somebody may be making it', async () => {
+    const [one, two] = [(await fresh()).of('T1'), (await open()).of('T1')]
+    const options = { ttl: 'day', sliding: true } as const
+    await one.getOrCompute('k', () => undefined, options)
+    expect(await two.getOrCompute('k', () => 1, options)).toBeUndefined()
+    expect(await at.server.client.pttl(keyOf('k'))).toBeLessThan(30_001)
+    at.time += 30_000
+    expect(await one.getOrCompute('k', () => 1, options)).toBe(1)
   })
 
   it('is read with one command, however many', async () => {
@@ -175,6 +200,21 @@ describe('names', () => {
     await expect(cache.get('x'.repeat(1_025))).rejects.toMatchObject({ code: 'bad-request' })
   })
 
+  it('are texts, below a namespace too', async () => {
+    for (const cache of [(await fresh()).of('T1').namespace('user'), fakeServices().of('T1').cache.namespace('user')])
+      for (const key of [undefined, '', {}, 7] as string[])
+        for (const asked of [cache.get(key), cache.getMany([key]), cache.getOrCompute(key, () => 1), cache.set(key, 1)])
+          await expect(asked).rejects.toThrow('a cache key is a text')
+  })
+
+  it('of what is to be invalidated are said: a mistake would leave what is old', async () => {
+    const wrong = [{}, { tag: '' }, { tag: undefined }, { pattern: undefined }, { tag: 'a', pattern: 'b' }] as {
+      tag: string
+    }[]
+    for (const cache of [(await fresh()).of('T1'), fakeServices().of('T1').cache])
+      for (const what of wrong) await expect(cache.invalidate(what)).rejects.toThrow('say what to invalidate')
+  })
+
   it('match a pattern by its stars alone', () => {
     const fits = matcherOf('a?[b]*.c\\*')
     expect(['a?[b].c\\', 'a?[b]xx\nx.c\\yy', 'ax[b].c\\', 'a?b.c\\'].map(fits)).toEqual([true, true, false, false])
@@ -201,6 +241,7 @@ describe('options', () => {
     [{ ttl: '366d' }, 'is not between'],
     [{ stale: '1m', sliding: true }, 'exclude each other'],
     [{ tags: [''] }, 'a tag is'],
+    [{ tags: 'user' }, 'tags is a list'],
   ])('that make no sense are refused: %j', async (options, words) => {
     const cache = (await fresh()).of('T1')
     await expect(cache.set('k', 1, options as never)).rejects.toThrow(words)

@@ -1,4 +1,4 @@
-import { canonical, checkName } from '../../cache/name.ts'
+import { canonical, checkKey, checkName, checkWhat } from '../../cache/name.ts'
 import { policyOf } from '../../cache/presets.ts'
 import type { Cache, CacheOptions, WarmReport } from '../../define/services.ts'
 
@@ -49,10 +49,11 @@ export class CacheShelf {
   put(tenant: string | undefined, key: string, value: unknown, options: CacheOptions): void {
     checkName(key)
     const { ttlMs, negativeMs, staleMs, sliding, tags } = policyOf(options)
-    const ownMs = value === undefined || value === null ? negativeMs : ttlMs
+    const isNegative = value === undefined || value === null
+    const ownMs = isNegative ? negativeMs : ttlMs
     if (ownMs <= 0) return
     const entry = { tenant, key, json: JSON.stringify(value), tags, expiresAt: this.#now() + ownMs, ttlMs: ownMs }
-    this.#entries.set(idOf(tenant, key), { ...entry, staleMs, sliding })
+    this.#entries.set(idOf(tenant, key), { ...entry, staleMs, sliding: sliding && !isNegative })
   }
 
   compute(tenant: string | undefined, key: string, compute: () => Promise<unknown>, options: CacheOptions) {
@@ -86,21 +87,25 @@ export class CacheShelf {
 }
 
 export function cacheOf(shelf: CacheShelf, tenant: string | undefined, prefix = ''): Cache {
+  const nameOf = (key: string) => {
+    checkKey(key)
+    return prefix + key
+  }
   const cache: Cache = {
     namespace: (name) => cacheOf(shelf, tenant, `${prefix}${name}:`),
-    get: async <Value>(key: string) => shelf.find(tenant, prefix + key)?.value as Value | undefined,
+    get: async <Value>(key: string) => shelf.find(tenant, nameOf(key))?.value as Value | undefined,
     getMany: async <Value>(keys: readonly string[]) =>
-      keys.map((key) => shelf.find(tenant, prefix + key)?.value as Value | undefined),
-    set: async (key, value, options = {}) => shelf.put(tenant, prefix + key, value, options),
+      keys.map((key) => shelf.find(tenant, nameOf(key))?.value as Value | undefined),
+    set: async (key, value, options = {}) => shelf.put(tenant, nameOf(key), value, options),
     getOrCompute: async <Value>(
       key: string,
       compute: (given: { signal: AbortSignal }) => Promise<Value> | Value,
       options: CacheOptions = {},
     ) => {
-      const found = shelf.find(tenant, prefix + key)
+      const found = shelf.find(tenant, nameOf(key))
       if (found && !found.isStale) return found.value as Value
       const run = async () => compute({ signal: new AbortController().signal })
-      const computing = shelf.compute(tenant, prefix + key, run, options) as Promise<Value>
+      const computing = shelf.compute(tenant, nameOf(key), run, options) as Promise<Value>
       if (!found) return computing
       computing.catch(() => {})
       return found.value as Value
@@ -113,6 +118,7 @@ export function cacheOf(shelf: CacheShelf, tenant: string | undefined, prefix = 
       shelf.remove(tenant, (entry) => keys.some((key) => entry.key === prefix + key))
     },
     invalidate: async (what) => {
+      checkWhat(what)
       if ('tag' in what) return shelf.remove(tenant, ({ tags }) => tags.includes(what.tag))
       const parts = `${prefix}${what.pattern}`.split('*').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
       const pattern = new RegExp(`^${parts.join('.*')}$`, 's')
