@@ -60,7 +60,9 @@ it('checks what a worker declared it needs, where the worker runs', async () => 
   expect(wrong.code).toBe(78)
   // One line, though several workers talk to Slack.
   const files = ['github', 'slack', 'stripe'].map((name) => `workers/${name}-events.ts`)
-  expect(wrong.lines).toEqual([expect.stringContaining(`SLACK_API_URL: must be a URL (for ${files.join(', ')})`)])
+  expect(wrong.lines).toEqual([
+    expect.stringContaining(`SLACK_API_URL: must be a URL with http or https (for ${files.join(', ')})`),
+  ])
   const elsewhere = await startMillrace({ DATA_DIR: dataDir, REDIS_URL: redis.url, SLACK_API_URL: 'not a url' }, [
     '--roles',
     'http',

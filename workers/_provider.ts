@@ -94,7 +94,11 @@ export async function ask(provider: Provider, request: Request, asking: Asking):
 
   // A fault is thrown inside the breaker, which counts it; a refusal is an answer, and says that the provider is well.
   const answer = await asking.breakers
-    .run(provider.name, ({ signal }) => send(provider, request, { token, asking, signal }))
+    .run(provider.name, ({ signal }) => send(provider, request, { token, asking, signal }), {
+      signal: asking.signal,
+      // Ours comes first, and says whose answer it was.
+      timeout: `${toolTimeoutMs(asking.settings) + 1_000}ms`,
+    })
     .catch((error: unknown) => {
       throw codeOf(error) === 'breaker-open' ? new ToolFault(provider, 'open', 'rests after many faults') : error
     })

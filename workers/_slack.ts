@@ -1,10 +1,13 @@
 import { z } from 'zod'
 import { defer, drop, type Outcome } from '../src/index.ts'
 
+/** An address that can be asked. */
+export const httpUrl = z.url({ protocol: /^https?$/, error: 'must be a URL with http or https' })
+
 /** What workers need to talk to Slack. Without a token they log what they would say. */
 export const slackSettings = z.object({
   SLACK_BOT_TOKEN: z.string().min(1).optional(),
-  SLACK_API_URL: z.url('must be a URL').default('https://slack.com/api'),
+  SLACK_API_URL: httpUrl.default('https://slack.com/api'),
 })
 
 export type SlackSettings = z.infer<typeof slackSettings>

@@ -153,8 +153,15 @@ export type Publish = (topic: string, data: unknown) => Promise<void>
  * a time, and closes after 2 successes. By name, for all tenants: where each has a server of its own, name it `<service>:<server>`.
  */
 export type Breakers = {
-  /** The signal aborts, and the call has failed, after `timeout`. Default: '30s'. `RateLimited` is no failure. */
-  run<Value>(name: string, call: BreakerCall<Value>, options?: { timeout?: Duration }): Promise<Value>
+  /**
+   * The signal aborts, and the call has failed, after `timeout`. Default: '30s'. `RateLimited` is no failure, and neither is what ends
+   * because the caller's own `signal` was aborted, but for a timeout.
+   */
+  run<Value>(
+    name: string,
+    call: BreakerCall<Value>,
+    options?: { timeout?: Duration; signal?: AbortSignal },
+  ): Promise<Value>
 }
 export type BreakerCall<Value> = (given: { signal: AbortSignal }) => Promise<Value>
 

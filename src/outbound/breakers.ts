@@ -46,7 +46,11 @@ export class CallBreakers implements Breakers {
     this.#circuits = new LRUCache({ max: maxNames, dispose: (_circuit, name) => onState(name, undefined) })
   }
 
-  async run<Value>(name: string, call: BreakerCall<Value>, options: { timeout?: Duration } = {}): Promise<Value> {
+  async run<Value>(
+    name: string,
+    call: BreakerCall<Value>,
+    options: { timeout?: Duration; signal?: AbortSignal } = {},
+  ): Promise<Value> {
     const ms = durationMs(options.timeout ?? defaultTimeout, `breaker '${name}': timeout`)
     const circuit = this.#circuits.get(name) ?? this.#add(name)
     const pass = circuit.admit(this.#now())
@@ -65,8 +69,8 @@ export class CallBreakers implements Breakers {
       circuit.succeeded(pass)
       return value
     } catch (error) {
-      // "Too often" comes from somebody who is well.
-      if (isRateLimited(error)) circuit.gaveUp(pass)
+      // "Too often" comes from somebody who is well; who is called off here says nothing about anybody there.
+      if (isRateLimited(error) || isCalledOff(options.signal)) circuit.gaveUp(pass)
       else circuit.failed(pass, this.#now())
       throw error
     } finally {
@@ -104,6 +108,11 @@ export class CallBreakers implements Breakers {
     this.#onState(name, 'closed')
     return circuit
   }
+}
+
+/** A caller whose time is over has waited for the other side. */
+function isCalledOff(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true && (signal.reason as Error | undefined)?.name !== 'TimeoutError'
 }
 
 function refusal(name: string, until: number | undefined, now: number): MillraceError {

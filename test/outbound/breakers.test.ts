@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { RateLimited } from '../../src/define/rate-limited.ts'
+import { AttemptAborted } from '../../src/jobs/attempt.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { CallBreakers } from '../../src/outbound/breakers.ts'
 
@@ -43,6 +44,22 @@ describe('breakers of calls', () => {
     const limited = () => Promise.reject(new RateLimited(1))
     for (let i = 0; i < 10; i++) await expect(breakers.run('notion', limited)).rejects.toThrow(RateLimited)
     expect(breakers.list()[0]?.state).toBe('closed')
+  })
+
+  it('counts nothing that the caller called off himself, but counts his running out of time', async () => {
+    const breakers = new CallBreakers({ log })
+    const run = (reason: Error) => {
+      const caller = new AbortController()
+      const call = async () => {
+        caller.abort(reason)
+        return caller.signal.throwIfAborted() as never
+      }
+      return expect(breakers.run('notion', call, { signal: caller.signal })).rejects.toThrow(reason)
+    }
+    for (let i = 0; i < 10; i++) await run(new AttemptAborted('cancelled', 'cancelled'))
+    expect(breakers.list()[0]).toMatchObject({ state: 'closed', failures: 0 })
+    for (let i = 0; i < 5; i++) await run(new AttemptAborted('timeout', 'timed out'))
+    expect(breakers.list()[0]?.state).toBe('open')
   })
 
   it('ends a call that has no end, and counts it', async () => {

@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type FakeServices, fakeServices, runWorker } from '../../src/testing.ts'
+import { assistantSettings } from '../../workers/_settings.ts'
 import slackEvents from '../../workers/slack-events.ts'
 import { type Behaviour, type Providers, startProviders } from '../harness/providers.ts'
+
+import { until } from '../harness/until.ts'
 
 /* What the assistant does when what it asks does not work, and when it is itself cut off half-way. */
 
@@ -68,6 +71,14 @@ describe('too often', () => {
   })
 })
 
+it.each([
+  [{ TOOL_LIMIT: '100001' }, 'must be a whole number from 1 to 100000'],
+  [{ TOOL_TIMEOUT: '41s' }, 'must be at most 40s'],
+  [{ NOTION_API_URL: 'ftp://notion.test' }, 'must be a URL with http or https'],
+])('refuses settings with which no tool would work: %j', (env, words) => {
+  expect(assistantSettings.safeParse(env).error?.issues.map(({ message }) => message)).toEqual([words])
+})
+
 describe('out of order', () => {
   it('mends a hiccup of a read at once, and a longer one with the next attempt', async () => {
     outside.behave('notion', { status: 502, times: 1 })
@@ -107,6 +118,17 @@ describe('out of order', () => {
     outside.behave('notion', { hangs: true })
     const ran = await say('my tasks', { timeout: '100ms' })
     expect(ran).toMatchObject({ outcome: 'failed', error: { message: 'timed out after 100 ms' } })
+    for (let n = 1; n <= 5; n++) {
+      const stop = new AbortController()
+      const asked = outside.callsOf('notion').length
+      const running = say('my tasks', { shutdown: stop.signal })
+      await until(() => outside.callsOf('notion').length > asked, 'Notion is asked')
+      stop.abort()
+      expect((await running).outcome).toBe('interrupted')
+    }
+    outside.behave('notion')
+    await say('my tasks')
+    expect(said()).toEqual([expect.stringMatching(/^Tasks:/)])
   })
 
   it.each([
