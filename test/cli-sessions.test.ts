@@ -40,4 +40,10 @@ it('tells how many there are, and deletes them when it is told to', { timeout: 9
   expect(await Promise.all(['T1', 'T2'].map((tenant) => rig.count(tenant)))).toEqual([0, 1])
   expect(await rig.of('T1').get('a')).toBeUndefined()
   expect((await line.run('sessions', 'delete')).code).toBe(2)
+  for (const whose of [
+    ['--tenant', ''],
+    ['--tenant', 'T2', '--user', ''],
+  ])
+    expect((await line.run('sessions', 'delete', ...whose, '--yes')).code).toBe(2)
+  expect(await rig.count('T2')).toBe(1)
 })

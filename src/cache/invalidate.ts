@@ -11,7 +11,7 @@ const chunk = 500
 /** An epoch is forgotten when nobody has computed for so long; then nobody computes who could have seen it. */
 const epochMs = 86_400_000
 /** How long a step of an invalidation may take. Nobody who waits for 50 ms asks for one. */
-const stepMs = 2_000
+export const stepMs = 2_000
 
 type Where = { readonly name: string; readonly room: string; readonly tags: readonly string[]; readonly key: string }
 
@@ -26,19 +26,18 @@ export function forgetHere(core: Core, message: Message): void {
 
 function fitsOf(message: Message): ((where: Where) => boolean) | undefined {
   if (!('forget' in message)) return undefined
+  const isIn = (room: string) => message.forget === 'keys' || message.room === undefined || room === message.room
   switch (message.forget) {
     case 'keys': {
       const all = new Set(message.keys)
       return ({ key }) => all.has(key)
     }
     case 'tag':
-      return ({ room, tags }) => room === message.room && tags.includes(message.tag)
+      return ({ room, tags }) => isIn(room) && tags.includes(message.tag)
     case 'pattern': {
       const matches = matcherOf(message.pattern)
-      return ({ room, name }) => room === message.room && matches(name)
+      return ({ room, name }) => isIn(room) && matches(name)
     }
-    case 'room':
-      return ({ room }) => room === message.room
   }
 }
 

@@ -3,12 +3,11 @@ import type { Logger } from '../observe/log.ts'
 import { Channel } from '../redis/channel.ts'
 import { keys } from '../redis/keys.ts'
 
-/** What every process is told. Keys are whole ones. */
+/** What every process is told. Keys are whole ones; without a room it is of all tenants. */
 export type Message =
   | { readonly forget: 'keys'; readonly keys: readonly string[] }
-  | { readonly forget: 'tag'; readonly room: string; readonly tag: string }
-  | { readonly forget: 'pattern'; readonly room: string; readonly pattern: string }
-  | { readonly forget: 'room'; readonly room: string }
+  | { readonly forget: 'tag'; readonly room?: string; readonly tag: string }
+  | { readonly forget: 'pattern'; readonly room?: string; readonly pattern: string }
   | { readonly close: string }
 
 /**

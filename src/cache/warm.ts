@@ -5,6 +5,7 @@ import { messageOf } from '../errors.ts'
 import { keys } from '../redis/keys.ts'
 import { refreshed } from './compute.ts'
 import { away, type Core, read, tried } from './core.ts'
+import { stepMs } from './invalidate.ts'
 import { escapeMatch } from './name.ts'
 import { StoreAway } from './store.ts'
 import { type Learnt, mostUsed, type Used, usedRooms } from './used.ts'
@@ -34,6 +35,8 @@ export async function warm(
   const began = performance.now()
   const report = { tenants: 0, warmed: 0, fresh: 0, busy: 0, unknown: 0, failed: 0, errors: [] as string[], tookMs: 0 }
   const wanted = (name: string) => names === undefined || names.includes(name)
+  /** Misspelled, or not used by anybody in the last day. */
+  const unmet = new Set(names?.filter((name) => !warmers.some((warmer) => warmer.name === name)))
   const byName = new Map(warmers.map((warmer) => [warmer.name, warmer]))
   const start = escapeMatch(keys.cacheUsed(core.prefix))
   const rooms = which === 'all' ? await usedRooms(core.store, core.prefix, `${start}*`) : [which]
@@ -43,6 +46,7 @@ export async function warm(
     const always = warmers.flatMap(({ name, always = [] }) => always.map((args) => ({ name, args })))
     const items = [...always, ...found].filter(({ name }) => wanted(name)).map((item) => ({ room, ...item }))
     for (const item of once(items)) {
+      unmet.delete(item.name)
       if (signal?.aborted) throw signal.reason
       const learnt = learntOf(used, viewOf, byName, item)
       if (!learnt) {
@@ -63,6 +67,7 @@ export async function warm(
       await sleep(Math.max(0, 1_000 / perSecond - (performance.now() - at)), undefined, signal ? { signal } : {})
     }
   }
+  report.unknown += unmet.size
   await noteWarmed(core, which)
   return { ...report, tookMs: Math.round(performance.now() - began) }
 }
@@ -98,5 +103,9 @@ function once(items: readonly Item[]): readonly Item[] {
 async function noteWarmed(core: Core, which: string): Promise<void> {
   const key = keys.cacheStats(core.prefix) + (which === 'all' ? '*' : which)
   const dayMs = 86_400_000
-  await core.store.ask((redis) => Promise.all([redis.hset(key, 'lastWarmedAt', core.now()), redis.pexpire(key, dayMs)]))
+  // Nobody waits for it, and a minute's work is not to be for nothing because of it.
+  await core.store.ask(
+    (redis) => Promise.all([redis.hset(key, 'lastWarmedAt', core.now()), redis.pexpire(key, dayMs)]),
+    stepMs,
+  )
 }

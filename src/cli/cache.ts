@@ -1,11 +1,11 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { countFlush, type FlushWhat, flush } from '../cache/flush.ts'
 import { loadConfig } from '../config.ts'
 import type { Duration } from '../define/duration.ts'
 import type { WarmReport } from '../define/services.ts'
 import { MillraceError } from '../errors.ts'
 import { withCache } from '../tools/cache.ts'
-import { duration, json, whole } from './options.ts'
+import { duration, json, named, whole } from './options.ts'
 import { counted, print, table } from './print.ts'
 import { progress } from './progress.ts'
 import { withTools } from './with-tools.ts'
@@ -24,15 +24,17 @@ export function addCache(program: Command): void {
   program
     .command('flush')
     .description('take entries out of the cache, here and in every process; without --yes it only counts them')
-    .option('--tenant <tenant>', 'only of this tenant; default: all')
-    .option('--pattern <pattern>', "only names that fit: * is any text, everything else itself, such as 'notion__*'")
-    .option('--tag <tag>', 'only what was stored under this tag')
+    .option('--tenant <tenant>', 'only of this tenant; default: all', named)
+    .option(
+      '--pattern <pattern>',
+      "only names that fit: * is any text, everything else itself, such as 'notion__*'",
+      named,
+    )
+    .addOption(new Option('--tag <tag>', 'only what was stored under this tag').argParser(named).conflicts('pattern'))
     .option('--yes', 'do it')
     .addOption(json())
-    .action((options: FlushOptions) => {
-      if (options.pattern !== undefined && options.tag !== undefined)
-        throw new MillraceError('bad-request', 'give --pattern or --tag, not both')
-      return withCache(loadConfig(), async (cache) => {
+    .action((options: FlushOptions) =>
+      withCache(loadConfig(), async (cache) => {
         const counts = await countFlush(cache, options)
         const entries = counts.reduce((sum, count) => sum + count.entries, 0)
         if (!options.yes) {
@@ -44,16 +46,16 @@ export function addCache(program: Command): void {
         const flushed = await flush(cache, options, bar.advance).finally(bar.end)
         if (options.json) print({ dryRun: false, flushed, tenants: counts })
         else console.log(`${counted(flushed, 'entry', 'entries')} ${flushed === 1 ? 'is' : 'are'} gone`)
-      })
-    })
+      }),
+    )
 
   program
     .command('warm')
     .description('compute again what was asked for most in the last day, in a process that works on cache-warm')
-    .option('--tenant <tenant>', 'only for this tenant; default: each that used the cache in the last day')
+    .option('--tenant <tenant>', 'only for this tenant; default: each that used the cache in the last day', named)
     .option('--name <names...>', 'only these warmers and cached functions; default: all')
-    .option('--top <n>', 'keys of each tenant', whole, 100)
-    .option('--rate <n>', 'computations a second', whole, 20)
+    .option('--top <n>', 'keys of each tenant, up to 1000', whole, 100)
+    .option('--rate <n>', 'computations a second, up to 1000', whole, 20)
     .option('--timeout <duration>', 'how long to wait for the report', duration, '10m')
     .addOption(json())
     .action(({ tenant, name: names, top, rate: perSecond, timeout, json }: WarmOptions) =>

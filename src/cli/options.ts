@@ -10,6 +10,12 @@ export function whole(text: string): number {
   return Number(text)
 }
 
+/** A variable of a shell that is not set must not become “of nobody”, or “of all”. */
+export function named(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It must not be empty.')
+  return text
+}
+
 /** A time that long ago, or a date. */
 export function moment(text: string): number {
   const ago = parseDuration(text)

@@ -4,7 +4,7 @@ import { createLogger } from '../observe/log.ts'
 import { Stores } from '../redis/stores.ts'
 import { openSessions } from '../sessions/open.ts'
 import type { SessionStore } from '../sessions/sessions.ts'
-import { json } from './options.ts'
+import { json, named } from './options.ts'
 import { counted, print } from './print.ts'
 
 /* Conversations: what is asked for when somebody leaves, and wants to be forgotten. */
@@ -30,8 +30,8 @@ export function addSessions(program: Command): void {
     .description('conversations that handlers keep')
     .command('delete')
     .description("delete a tenant's, or those of one of its users; without --yes only tells how many")
-    .requiredOption('--tenant <tenant>', 'whose; organizations have their id, other Slack teams theirs')
-    .option('--user <user>', 'only those of this user')
+    .requiredOption('--tenant <tenant>', 'whose; organizations have their id, other Slack teams theirs', named)
+    .option('--user <user>', 'only those of this user', named)
     .option('--yes', 'do it')
     .addOption(json())
     .action(({ tenant, user, yes, json }: { tenant: string; user?: string; yes?: true; json?: true }) =>

@@ -19,6 +19,14 @@ export function tenantOf({ tenant }: Caller): string | undefined {
   return tenant === '*' ? undefined : tenant
 }
 
+/** The caller's own, or the one he asks for when he may see all. Undefined for all. Throws `not-found` for another's. */
+export function oneTenant(caller: Caller, asked: string | undefined): string | undefined {
+  const own = tenantOf(caller)
+  if (own !== undefined && asked !== undefined && asked !== own)
+    throw new MillraceError('not-found', `there is no tenant ${JSON.stringify(asked.slice(0, 100))}`)
+  return own ?? asked
+}
+
 /** Finds the caller of a request by its bearer key or its session. */
 export class Gatekeeper {
   readonly #keys: ReadonlyMap<string, ApiKeyConfig>

@@ -1,7 +1,7 @@
 import { Router } from 'express'
 import { z } from 'zod'
 import { MillraceError } from '../errors.ts'
-import { type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { type Gatekeeper, oneTenant, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
 
 export type CacheRoutes = {
@@ -24,7 +24,7 @@ export function cacheRoutes({ gatekeeper, report, breakers }: CacheRoutes): Rout
 
   router.get('/cache', async (request, response) => {
     const { tenant } = parse(reportQuery, request.query)
-    response.json(await report(tenantOf(gatekeeper.require(request)) ?? tenant))
+    response.json(await report(oneTenant(gatekeeper.require(request), tenant)))
   })
 
   router.get('/breakers', (request, response) => {

@@ -6,7 +6,7 @@ import type { Hub } from '../live/hub.ts'
 import type { Store } from '../live/messages.ts'
 import { readToken } from '../live/position.ts'
 import { jobsWord, meansQueue, mostPatterns, type Pattern, patternOf } from '../live/topics.ts'
-import { bearerOf, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { bearerOf, type Gatekeeper, oneTenant, requireRole } from './auth.ts'
 import { parse } from './parse.ts'
 
 const streamQuery = z.strictObject({
@@ -45,7 +45,7 @@ export function streamRoutes({
 
   stream.get('/stream', (request, response) => {
     const query = parse(streamQuery, request.query)
-    const tenant = oneTenant(request, query.tenant)
+    const tenant = oneTenant(gatekeeper.require(request), query.tenant)
     const patterns = patternsOf([query.topic].flat())
     const id = request.headers['last-event-id']
     const places = id === undefined || id === '' ? new Map() : readToken(String(id))
@@ -62,20 +62,13 @@ export function streamRoutes({
   })
 
   publish.post('/publish', express.json({ limit: bodyLimit, type: () => true }), async (request, response) => {
-    requireRole(gatekeeper.require(request), 'operator')
+    const caller = gatekeeper.require(request)
+    requireRole(caller, 'operator')
     const { topic, data, tenant } = parse(publishBody, request.body)
-    response.status(201).json({ id: await store(oneTenant(request, tenant), topic, data) })
+    response.status(201).json({ id: await store(oneTenant(caller, tenant), topic, data) })
   })
 
   return { stream, publish }
-
-  /** The caller's own, or the one he asks for when he may see all. Undefined for all. */
-  function oneTenant(request: Request, asked: string | undefined): string | undefined {
-    const own = tenantOf(gatekeeper.require(request))
-    if (own !== undefined && asked !== undefined && asked !== own)
-      throw new MillraceError('not-found', `there is no tenant ${JSON.stringify(asked.slice(0, 100))}`)
-    return own ?? asked
-  }
 
   function patternsOf(texts: readonly string[]): Pattern[] {
     if (texts.length > mostPatterns)

@@ -37,7 +37,10 @@ describe('millrace flush', () => {
     expect(done).toMatchObject({ code: 0, output: expect.stringContaining('2 entries are gone') })
     expect(await line.json('flush', '--tag', 'slack', '--yes')).toMatchObject({ dryRun: false, flushed: 2 })
     expect(await line.json('flush')).toMatchObject({ entries: 2, tenants: [{ room: 'org1', entries: 2 }] })
-    expect(await line.run('flush', '--tag', 'a', '--pattern', 'b')).toMatchObject({ code: 1 })
+    expect(await line.run('flush', '--tag', 'a', '--pattern', 'b')).toMatchObject({ code: 2 })
+    // What a shell makes of a variable that is not set is not a tenant, and not all of them.
+    for (const option of ['--tenant', '--tag', '--pattern'])
+      expect(await line.run('flush', option, '', '--yes')).toMatchObject({ code: 2 })
     expect(await line.run('flush', '--nonsense')).toMatchObject({ code: 2 })
   }, 60_000)
 })
@@ -47,6 +50,7 @@ describe('millrace warm', () => {
     expect(await line.json('warm')).toMatchObject({ tenants: 0, warmed: 0, failed: 0, errors: [] })
     const warmed = await line.run('warm', '--tenant', 'org1')
     expect(warmed).toMatchObject({ code: 0, output: expect.stringMatching(/^0 entries of 1 tenant warmed in /) })
+    expect(await line.json('warm', '--name', 'misspelled')).toMatchObject({ warmed: 0, unknown: 1 })
     expect(await line.run('warm', '--rate', '0')).toMatchObject({ code: 2 })
   }, 60_000)
 

@@ -2,8 +2,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { EngineOptions } from '../../src/cache/engine.ts'
 import { countFlush, flush } from '../../src/cache/flush.ts'
 import { openCache, type TestCache } from '../harness/cache.ts'
-import { startRedis, type TestRedis } from '../harness/redis.ts'
+import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
+import { until } from '../harness/until.ts'
 
 let server: TestRedis
 let prefix: string
@@ -153,5 +154,28 @@ describe('flushing', () => {
     expect(await flush(engine, { tenant: 'T*' })).toBe(3)
     expect(await flush(engine, { tag: 'b' })).toBe(2)
     expect(rooms(await countFlush(engine, {}))).toEqual({ T1: 2, '~': 2 })
+  })
+
+  it('of all tenants reaches what the store has evicted and what is computed for the first time', async () => {
+    const [engine, other] = [await fresh(), await open()]
+    for (const [tenant, options] of [
+      ['T1', {}],
+      ['T2', { tags: ['b'] }],
+    ] as const) {
+      await engine.of(tenant).set('k', 1, options)
+      await server.client.del(`${prefix}:cache:v:${tenant}:k`)
+    }
+    let finish = (_value: number) => {}
+    const computing = engine.of('T3').getOrCompute('k', () => new Promise<number>((resolve) => (finish = resolve)))
+    await until(async () => (await keysOf(server.client, `${prefix}:cache:l:*`)).length === 1, 'it is computed')
+    await flush(other, { tag: 'b' })
+    await until(() => engine.core.local.size === 1, 'what has the tag is gone')
+    expect(await engine.of('T1').get('k')).toBe(1)
+    await flush(other, {})
+    await until(() => engine.core.local.size === 0, 'the rest is gone')
+    finish(1)
+    expect(await computing).toBe(1)
+    expect(await keysOf(server.client, `${prefix}:cache:v:*`)).toEqual([])
+    expect(engine.core.local.size).toBe(0)
   })
 })

@@ -48,7 +48,9 @@ describe('warming', () => {
     })
     // A day later nobody remembers.
     at.time += 26 * 3_600_000
-    expect(await (await open()).of('T1').warm({ ...fast, names: ['numbers'] })).toMatchObject({ unknown: 0 })
+    expect(await (await open()).of('T1').warm(fast)).toMatchObject({ unknown: 0 })
+    const named = { ...fast, warmers: [{ ...channels, always: [] }], names: ['channels', 'chanels'] }
+    expect(await (await open()).of('T1').warm(named)).toMatchObject({ warmed: 0, unknown: 1 })
   })
 
   it('reports what fails and goes on', async () => {
