@@ -74,6 +74,7 @@ export class StoreWatch {
       this.#facts = await readFacts(this.#redis)
       this.#error = undefined
       this.#metrics.storeMemoryRatio.set({ store: this.#store }, this.memoryRatio)
+      this.#metrics.storeEvictedKeys.set({ store: this.#store }, this.#facts.evictedKeys)
     } catch (error) {
       const why = messageOf(error)
       // ioredis' own words are about its options.

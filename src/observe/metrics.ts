@@ -156,6 +156,12 @@ export function createMetrics(isNamed: (tenant: string) => boolean = () => false
       labelNames: ['store'] as const,
       registers,
     }),
+    storeEvictedKeys: new Gauge({
+      name: 'millrace_store_evicted_keys',
+      help: 'Keys that the store has evicted since it was started: of the queue store never any',
+      labelNames: ['store'] as const,
+      registers,
+    }),
     clockSkew: new Gauge({
       name: 'millrace_source_clock_skew_seconds',
       help: "Our clock minus the timestamp of the source's last genuine request",

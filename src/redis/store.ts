@@ -90,6 +90,8 @@ export type StoreFacts = {
   readonly usedMemory: number
   /** 0 for no limit. */
   readonly maxMemory: number
+  /** Since it was started. */
+  readonly evictedKeys: number
   readonly loading: boolean
   readonly aof: boolean
   readonly appendfsync: string | undefined
@@ -108,6 +110,7 @@ export async function readFacts(redis: Redis): Promise<StoreFacts> {
     policy: field('maxmemory_policy'),
     usedMemory: Number(field('used_memory')),
     maxMemory: Number(field('maxmemory')),
+    evictedKeys: Number(field('evicted_keys')),
     loading: field('loading') === '1',
     aof: field('aof_enabled') === '1',
     appendfsync: Array.isArray(fsync) ? String(fsync[1]) : undefined,

@@ -151,6 +151,24 @@ describe('a warmer', () => {
   })
 })
 
+it('tells what the store evicts', async () => {
+  expect(await metric(/store_evicted_keys\{store="cache"\} (\d+)/)).toBe(0)
+  const { client } = cacheStore
+  const used = Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))?.[1])
+  await client.config('SET', 'maxmemory', String(used + 1024 ** 2))
+  for (let i = 0; i < 100; i++) await client.set(`filler:${i}`, 'x'.repeat(50_000), 'EX', 60)
+  const evicted = Number(/^evicted_keys:(\d+)/m.exec(await client.info('stats'))?.[1])
+  await client.config('SET', 'maxmemory', '0')
+  expect(evicted).toBeGreaterThan(0)
+  await until(
+    async () => (await metric(/store_evicted_keys\{store="cache"\} (\d+)/)) >= evicted,
+    'it is in the metrics',
+  )
+  const { store } = (await read('/cache')) as { store: { evictedKeys: number } }
+  expect(store.evictedKeys).toBeGreaterThanOrEqual(evicted)
+  expect(await metric(/store_evicted_keys\{store="queue"\} (\d+)/)).toBe(0)
+})
+
 describe('with the cache store away', () => {
   it('the process is ready, jobs are done, and the numbers are those of this process', async () => {
     await cacheStore.kill()
