@@ -51,6 +51,7 @@ export class CacheEngine {
   readonly #stopping = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #harvests = 0
+  #paying: Promise<void> | undefined
 
   constructor(options: EngineOptions) {
     const { redis, subscriber, prefix, log, now = Date.now, random = positiveRandom } = options
@@ -116,6 +117,8 @@ export class CacheEngine {
   async flush(): Promise<void> {
     const { stats, store, prefix, now } = this.core
     stats.harvest()
+    // Kept until it can be told, but for what is counted between the store's going and somebody's noticing.
+    if (store.circuit.stateAt(now()) === 'open') return
     const untold = stats.takeUntold()
     if (untold.size > 0)
       await store.ask((redis) => {
@@ -140,7 +143,12 @@ export class CacheEngine {
 
   #harvest(): void {
     this.core.stats.harvest()
-    payOwed(this.core).catch(() => {})
+    // One at a time: a pattern among many keys takes longer than the time between two.
+    this.#paying ??= payOwed(this.core)
+      .catch(() => {})
+      .finally(() => {
+        this.#paying = undefined
+      })
     if (++this.#harvests % flushEvery === 0) this.flush().catch(() => {})
   }
 }

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { reportOf } from '../../src/cache/report.ts'
 import { openCache, type TestCache } from '../harness/cache.ts'
 import { startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -109,6 +110,44 @@ describe('with the store hung', () => {
     }
     await recovered(cache)
     expect(cache.core.stats.own().error).toBeGreaterThan(0)
+  })
+})
+
+describe('while the store is left alone', () => {
+  const leave = (cache: TestCache) => {
+    for (let i = 0; i < 5; i++) cache.core.store.circuit.failed('run', Date.now())
+  }
+
+  it('keeps what it has counted for when the store is back', async () => {
+    const cache = await open()
+    leave(cache)
+    for (let i = 0; i < 3; i++) await cache.of('T1').getOrCompute(`k${i}`, () => i)
+    await cache.flush()
+    cache.core.store.circuit.reset()
+    expect(await reportOf(cache, 'T1')).toMatchObject({ counted: 'all processes', computed: 3, error: 3 })
+  })
+
+  it('does what it owes once, however long that takes', async () => {
+    const cache = await open()
+    leave(cache)
+    let [asked, looked] = [0, 0]
+    let finish = () => {}
+    cache.core.owed.set('T1|slow', () => {
+      asked++
+      return new Promise<void>((resolve) => {
+        finish = resolve
+      })
+    })
+    const harvest = cache.core.stats.harvest.bind(cache.core.stats)
+    cache.core.stats.harvest = () => {
+      looked++
+      harvest()
+    }
+    cache.core.store.circuit.reset()
+    await until(() => looked >= 3, 'it has looked three times')
+    expect(asked).toBe(1)
+    finish()
+    await until(() => cache.core.owed.size === 0, 'it is done')
   })
 })
 
