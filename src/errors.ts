@@ -118,7 +118,11 @@ export const errorTable = {
   'invalid-setting': { status: 500, title: 'Wrong setting', todo: 'Correct the variable that is named.' },
   'invalid-definition': { status: 500, title: 'Wrong definition', todo: 'Correct the file that is named.' },
   'port-in-use': { status: 500, title: 'Port in use', todo: 'Stop the other process, or set PORT to another or to 0.' },
-  'store-unreachable': { status: 500, title: 'Redis cannot be reached', todo: 'Start it, or correct REDIS_URL.' },
+  'store-unreachable': {
+    status: 500,
+    title: 'Redis cannot be reached',
+    todo: 'Start it, or correct REDIS_URL or, for the cache store, CACHE_REDIS_URL.',
+  },
   'store-refused': {
     status: 500,
     title: 'Redis refused the credentials',

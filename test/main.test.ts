@@ -98,7 +98,7 @@ it('says that Redis cannot be reached, after waiting for as long as it was told'
   expect(code).toBe(1)
   expect(lines).toEqual([
     expect.stringMatching(
-      /^queue store redis:\/\/127\.0\.0\.1:1 cannot be reached: connect ECONNREFUSED.*Start it, or correct REDIS_URL\.$/,
+      /^queue store redis:\/\/127\.0\.0\.1:1 cannot be reached: connect ECONNREFUSED.*Start it, or correct REDIS_URL or, for the cache store, CACHE_REDIS_URL\.$/,
     ),
   ])
 })

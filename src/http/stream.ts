@@ -14,7 +14,7 @@ const streamQuery = z.strictObject({
     [z.string(), z.array(z.string())],
     'say what you want to hear: topic=orders.*, or topic=> for everything',
   ),
-  tenant: z.string().optional(),
+  tenant: z.string().min(1).optional(),
 })
 const publishBody = z.strictObject({
   topic: z.string(),

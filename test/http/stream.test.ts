@@ -147,6 +147,7 @@ describe('a mistake is named', () => {
     ['topic=jobs.work', 'write jobs.<queue>.<state>'],
     ['topic=jobs.work.dead', 'dead is none of waiting, active'],
     ['topic=a&topics=b', 'topics'],
+    ['topic=a&tenant=', 'tenant'],
   ])('in %s', async (query, words) => {
     const { status, code, detail } = await problem(query)
     expect([status, code]).toEqual([400, 'bad-request'])
