@@ -13,6 +13,7 @@ export default defineQueue({
     event: z.looseObject({ type: z.string() }).optional(),
   }),
   on: ['slack:*', '!slack:command.*', '!slack:interaction.*'],
-  retry: { attempts: 8, base: '1s', max: '10m' },
+  // Slack being out of order ends: what is to be said waits for that, for hours if need be.
+  retry: { attempts: 8, base: '1s', max: '10m', on: { ToolFault: { attempts: 30 } } },
   keep: { completed: { age: '1h', count: 1000 }, dead: { age: '14d', count: 50_000 } },
 })

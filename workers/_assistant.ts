@@ -1,4 +1,4 @@
-import { type Context, drop, type Job, type Outcome } from '../src/index.ts'
+import { type Context, defer, drop, type Job, type Outcome } from '../src/index.ts'
 import type { Conversation } from './_conversation.ts'
 import type { Question } from './_hear.ts'
 import { isSurelyUndone, notConnected, ToolBusy, ToolFault, ToolRefused } from './_provider.ts'
@@ -81,6 +81,8 @@ export async function reply(given: Given, text: string): Promise<Outcome | undef
     if (mayNotLook !== undefined)
       return drop(`an attempt broke off while it was being said, and Slack does not let us look (${mayNotLook})`)
     if (error instanceof ToolRefused && isFinalForSlack(error.reason)) return drop(error.message)
+    // Slack itself is out of order, and was not asked: that costs nobody an attempt.
+    if (error instanceof ToolFault && error.kind === 'open') return defer(`${error.retryAfter}s`, error.message)
     throw error
   }
   await tell(given, { step: 'said', text })

@@ -1,4 +1,4 @@
-import { type Context, RateLimited } from '../src/index.ts'
+import { type Context, MillraceError, RateLimited } from '../src/index.ts'
 import { type AssistantSettings, toolTimeoutMs } from './_settings.ts'
 
 /*
@@ -44,11 +44,14 @@ type FaultKind = 'broken' | 'slow' | 'open' | 'unreachable'
 export class ToolFault extends Error {
   readonly provider: Provider
   readonly kind: FaultKind
-  constructor(provider: Provider, kind: FaultKind, what: string) {
+  /** Of an `open` one: when it is tried again, in seconds. */
+  readonly retryAfter: number
+  constructor(provider: Provider, kind: FaultKind, what: string, retryAfter = 0) {
     super(`${provider.name}: ${what}`)
     this.name = 'ToolFault'
     this.provider = provider
     this.kind = kind
+    this.retryAfter = retryAfter
   }
 }
 
@@ -100,7 +103,8 @@ export async function ask(provider: Provider, request: Request, asking: Asking):
       timeout: `${toolTimeoutMs(asking.settings) + 1_000}ms`,
     })
     .catch((error: unknown) => {
-      throw codeOf(error) === 'breaker-open' ? new ToolFault(provider, 'open', 'rests after many faults') : error
+      if (!(error instanceof MillraceError) || error.code !== 'breaker-open') throw error
+      throw new ToolFault(provider, 'open', 'rests after many faults', error.retryAfter)
     })
   const refusal = provider.refusal(answer.body)
   const { status, retryAfter } = answer

@@ -102,6 +102,22 @@ describe('out of order', () => {
     expect(said()).toEqual([down, down, expect.stringMatching(/^Notion does not answer[\s\S]*\nIssues:\n• /)])
   })
 
+  it('keeps what it has to say for hours while Slack is out of order, and spends no attempt while it is known to be', async () => {
+    let later = 0
+    services = fakeServices({ now: () => Date.now() + later })
+    outside.behave('slack', { status: 500 })
+    for (const attempt of [1, 8, 12, 20, 29])
+      expect(await say('help', { attempt })).toMatchObject({ outcome: 'failed', next: { do: 'retry' } })
+    const asked = outside.callsOf('slack').length
+    const resting = await say('help', { attempt: 30 })
+    expect(resting).toMatchObject({ outcome: 'deferred', next: { do: 'postpone' } })
+    expect((resting.next as { inMs: number }).inMs).toBeGreaterThan(50_000)
+    expect(outside.callsOf('slack')).toHaveLength(asked)
+    outside.behave('slack')
+    later = 61_000
+    expect((await say('help', { attempt: 30 })).outcome).toBe('done')
+  })
+
   it('waits for nobody longer than TOOL_TIMEOUT', async () => {
     outside.behave('notion', { hangs: true })
     const began = performance.now()
