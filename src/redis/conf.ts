@@ -54,7 +54,8 @@ function cacheLines(): string[] {
   return [
     'appendonly no',
     'save ""',
-    `maxmemory ${clamp(memory() / 20, 32 * mb, 512 * mb)}`,
+    // 10,000 conversations of 50 KB are 574 MB (measured), and others want room as well.
+    `maxmemory ${clamp(memory() / 20, 32 * mb, 1024 * mb)}`,
     'maxmemory-policy allkeys-lru',
   ]
 }

@@ -29,6 +29,11 @@ redis.call('HSET', KEYS[1], 's', ARGV[1], 'v', ARGV[2], 'c', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1`
 
+/** KEYS[1] as above; ARGV stamp, c. Without the session itself, which may be 50 KB and more. */
+const confirmScript = `
+if redis.call('HGET', KEYS[1], 's') == ARGV[1] then redis.call('HSET', KEYS[1], 'c', ARGV[2]) end
+return 1`
+
 /** KEYS[1] as above; ARGV[1] lifetime. Each reading starts the lifetime anew, but not that of a tombstone. */
 const getScript = `
 local found = redis.call('HMGET', KEYS[1], 's', 'c', 'v')
@@ -87,6 +92,11 @@ export class HotSessions {
   /** A state that is in the database. */
   async put(place: Place, { session, stamp }: Stored): Promise<void> {
     await this.#write(this.#key(place), [stamp, JSON.stringify(session), this.#now(), this.#ttlMs])
+  }
+
+  /** The copy of this stamp is what the database has now. */
+  async confirm(place: Place, stamp: number): Promise<void> {
+    await this.#try(() => this.#redis.eval(confirmScript, 1, this.#key(place), stamp, this.#now()))
   }
 
   /** What was deleted from the database. A tombstone keeps a slow reader from bringing it back. */

@@ -66,7 +66,7 @@ export function createSessionStore({
       // Better what was true a moment ago than nothing.
       if (stamp === 'unavailable') return copy
       if (stamp === copy.stamp) {
-        await hot.put(place, copy)
+        await hot.confirm(place, stamp)
         return copy
       }
     }

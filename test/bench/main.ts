@@ -14,6 +14,7 @@ import { machine, machineLine } from './machine.ts'
 import { type Options, readOptions, usage } from './options.ts'
 import { type Comparison, failuresOf, number, pairsOf, summarize, table } from './report.ts'
 import type { Outcome } from './rounds.ts'
+import { compareSessions } from './sessions.ts'
 import { compareSpool } from './spool.ts'
 import { Stage } from './stage.ts'
 import { compareStart } from './start.ts'
@@ -33,6 +34,7 @@ const compare = {
   live: compareLive,
   limits: compareLimits,
   cache: compareCache,
+  sessions: compareSessions,
 }
 const options = readOrExit()
 let stage: Stage | undefined

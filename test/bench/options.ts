@@ -15,6 +15,7 @@ export const comparisonNames = [
   'live',
   'limits',
   'cache',
+  'sessions',
 ] as const
 
 export const usage = `Usage: npm run bench -- [options]
@@ -23,7 +24,7 @@ Compares Millrace with the plain alternative, in turns, in one run, at the same 
 
   --only NAMES         some of the comparisons, with commas: ${comparisonNames.join(',')}
   --rounds N           rounds of each comparison, after one that is thrown away; default 5
-  --seconds N          length of each run of edge, bare, spool, start, live and assistant; default 4
+  --seconds N          length of each run of edge, bare, spool, start, live, assistant and sessions; default 4
   --connections N      connections to the edge; default 100
   --events N           jobs in each run of worker, gate, backlog and held, calls in limits; default 20000
   --concurrency N      of the workers; default 50

@@ -41,6 +41,21 @@ it('keeps the newest, and does not bring back what was deleted', async () => {
   expect(await stamp()).toBe(11)
 })
 
+it('confirms the copy of that stamp only, and neither brings one back nor changes it', async () => {
+  const place = { tenant: 'T1', id: freshId() }
+  const session = emptySession(place.id, 'T1', undefined, 1_000)
+  await hot.confirm(place, 5)
+  expect(await hot.get(place)).toBeUndefined()
+  await hot.put(place, { session, stamp: 5 })
+  const key = keys.conversation(prefix, 'T1', place.id)
+  await redis.client.hset(key, 'c', '1')
+  await hot.confirm(place, 4)
+  expect((await hot.get(place))?.confirmedAt).toBe(1)
+  await hot.confirm(place, 5)
+  expect(await hot.get(place)).toEqual({ stamp: 5, session, confirmedAt: 1_000 })
+  expect(await redis.client.hlen(key)).toBe(3)
+})
+
 it('has a key of its own for each tenant and id, in which nothing means anything to a pattern', () => {
   const texts = ['', '-', '~', '*', 'a:b', 'a', ':', '%3A', '[a]', 'a?', '\\', '\0', '\ud800', '\udbff', 'é', 'e\u0301']
   const long = ['x'.repeat(300), `${'x'.repeat(299)}y`, 'x'.repeat(201)]
