@@ -126,8 +126,8 @@ function plain(text: Buffer): Entry {
   return { id, value, freshUntil: never, ttlMs: 0, costMs: 0, sliding: false, tags: undefined, bytes: text.length }
 }
 
-/** JSON drops functions and symbols without a word; a value that is nothing else is a mistake. */
-function jsonOf(value: unknown): string {
+/** JSON drops functions and symbols without a word; a value that is nothing else is a mistake. Throws TypeError. */
+export function jsonOf(value: unknown): string {
   const json = JSON.stringify(value) as string | undefined
   if (json === undefined) throw new TypeError(`a ${typeof value} cannot be cached: it is not JSON`)
   return json

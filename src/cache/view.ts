@@ -92,6 +92,13 @@ export class View implements Cache {
     this.#keep(key, written)
   }
 
+  async setMany(entries: Iterable<readonly [key: string, value: unknown]>, options?: CacheOptions): Promise<void> {
+    // The connection sends together what is sent in one turn.
+    const settled = await Promise.allSettled(Array.from(entries, ([key, value]) => this.set(key, value, options)))
+    const refused = settled.find((one) => one.status === 'rejected')
+    if (refused) throw refused.reason
+  }
+
   cached<Args extends readonly unknown[], Value>(
     fn: (...args: Args) => Promise<Value> | Value,
     options: CacheOptions & { readonly name: string; readonly key?: (...args: Args) => string },

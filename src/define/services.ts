@@ -34,6 +34,8 @@ export type Cache = {
   /** In the order of the keys; all that are not at hand in one round trip. */
   getMany<Value>(keys: readonly string[]): Promise<(Value | undefined)[]>
   set(key: string, value: unknown, options?: CacheOptions): Promise<void>
+  /** Many with the same options, in one round trip or a few. Each as by `set`: where one is refused the others are stored. */
+  setMany(entries: Iterable<readonly [key: string, value: unknown]>, options?: CacheOptions): Promise<void>
   /** One computation for a key at a time, in all processes together. What `compute` throws is thrown, and not kept. */
   getOrCompute<Value>(
     key: string,

@@ -117,6 +117,32 @@ describe('what is stored', () => {
   })
 })
 
+describe('several at once', () => {
+  it('are stored each for itself, in the store and in the kit: what is refused keeps no other from it', async () => {
+    const engine = await fresh()
+    for (const cache of [engine.of('T1'), fakeServices().of('T1').cache]) {
+      await cache.setMany(new Map(Array.from({ length: 100 }, (_, i) => [`many-${i}`, i])), { ttl: 'hour' })
+      const names = Array.from({ length: 100 }, (_, i) => `many-${i}`)
+      expect(await cache.getMany(names)).toEqual([...names.keys()])
+      const some = [
+        ['good', 1],
+        ['bad', () => 1],
+        ['billing:1', 2],
+        ['better', 3],
+      ] as const
+      await expect(cache.setMany(some)).rejects.toThrow('a function cannot be cached: it is not JSON')
+      expect(await cache.getMany(['good', 'bad', 'better'])).toEqual([1, undefined, 3])
+      await cache.setMany([])
+      // What is computed and no JSON is given, and not kept.
+      const given = () => 1
+      expect(await cache.getOrCompute('given', () => given)).toBe(given)
+      expect(await cache.getOrCompute('given', () => 'kept')).toBe('kept')
+    }
+    const other = await open()
+    expect(await other.of('T1').getMany(['many-0', 'many-99', 'good'])).toEqual([0, 99, 1])
+  })
+})
+
 describe('at hand', () => {
   it('are 1,000 entries, the most used, for a minute', async () => {
     const engine = await fresh()

@@ -1,3 +1,4 @@
+import { jsonOf, largestBytes } from '../../cache/entry.ts'
 import { canonical, checkKey, checkName, checkWhat } from '../../cache/name.ts'
 import { policyOf } from '../../cache/presets.ts'
 import type { Cache, CacheOptions, WarmReport } from '../../define/services.ts'
@@ -51,8 +52,10 @@ export class CacheShelf {
     const { ttlMs, negativeMs, staleMs, sliding, tags } = policyOf(options)
     const isNegative = value === undefined || value === null
     const ownMs = isNegative ? negativeMs : ttlMs
-    if (ownMs <= 0) return
-    const entry = { tenant, key, json: JSON.stringify(value), tags, expiresAt: this.#now() + ownMs, ttlMs: ownMs }
+    const json = value === undefined ? undefined : jsonOf(value)
+    // Not kept, and what was there is not so any more.
+    if (ownMs <= 0 || Buffer.byteLength(json ?? '') > largestBytes) return void this.#entries.delete(idOf(tenant, key))
+    const entry = { tenant, key, json, tags, expiresAt: this.#now() + ownMs, ttlMs: ownMs }
     this.#entries.set(idOf(tenant, key), { ...entry, staleMs, sliding: sliding && !isNegative })
   }
 
@@ -62,7 +65,12 @@ export class CacheShelf {
     if (underWay) return underWay
     const computing = compute()
       .then((value) => {
-        this.put(tenant, key, value, options)
+        try {
+          this.put(tenant, key, value, options)
+        } catch (error) {
+          // What is no JSON is given, and not kept.
+          if (!(error instanceof TypeError)) throw error
+        }
         return value
       })
       .finally(() => this.#computing.delete(id))
@@ -97,6 +105,11 @@ export function cacheOf(shelf: CacheShelf, tenant: string | undefined, prefix = 
     getMany: async <Value>(keys: readonly string[]) =>
       keys.map((key) => shelf.find(tenant, nameOf(key))?.value as Value | undefined),
     set: async (key, value, options = {}) => shelf.put(tenant, nameOf(key), value, options),
+    setMany: async (entries, options = {}) => {
+      const put = async ([key, value]: readonly [string, unknown]) => shelf.put(tenant, nameOf(key), value, options)
+      const refused = (await Promise.allSettled(Array.from(entries, put))).find((one) => one.status === 'rejected')
+      if (refused) throw refused.reason
+    },
     getOrCompute: async <Value>(
       key: string,
       compute: (given: { signal: AbortSignal }) => Promise<Value> | Value,
