@@ -14,7 +14,7 @@ import { describeJob, jobStates, listJobs, summarizeQueue } from '../jobs/inspec
 import { listSchedules } from '../jobs/schedules.ts'
 import type { Waits } from '../jobs/wait-for.ts'
 import type { Organizations } from '../tenants/organizations.ts'
-import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { type Caller, type Gatekeeper, oneTenant, requireRole, tenantOf } from './auth.ts'
 import { jobActionRoutes } from './job-actions.ts'
 import { otherMethods } from './methods.ts'
 import { organizationRoutes } from './organizations.ts'
@@ -103,7 +103,7 @@ export function apiRoutes({
     .route('/queues/:queue/jobs')
     .get(async (request, response) => {
       const query = parse(listQuery, request.query)
-      const tenant = tenantOf(gatekeeper.require(request)) ?? query.tenant
+      const tenant = oneTenant(gatekeeper.require(request), query.tenant)
       const { jobs, next } = await listJobs(bullOf(request), { ...query, tenant })
       response.json({ jobs, next: next === undefined ? null : String(next) })
     })

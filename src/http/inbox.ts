@@ -6,7 +6,7 @@ import type { Deliver } from '../ingest/deliver.ts'
 import { isReplay, isReplayable, replay, replayMark } from '../ingest/replay.ts'
 import type { BullQueue } from '../jobs/bull.ts'
 import { findEvents, type InboxEvent, type InboxFilter, outcomesOf } from '../jobs/inbox-find.ts'
-import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { type Caller, type Gatekeeper, oneTenant, requireRole, tenantOf } from './auth.ts'
 import { eventPage, inboxPage, type Shown } from './inbox-pages.ts'
 import { parse } from './parse.ts'
 
@@ -74,7 +74,7 @@ export function inboxRoutes({
 
   router.get('/inbox', gatekeeper.atLeast('viewer'), async (request, response) => {
     const { limit, cursor, ...filter } = parse(listQuery, request.query)
-    const tenant = tenantOf(gatekeeper.require(request)) ?? filter.tenant
+    const tenant = oneTenant(gatekeeper.require(request), filter.tenant)
     const events: unknown[] = []
     let next: string | null = null
     for await (const event of findEvents(redis, key, { ...filter, tenant }, cursor)) {
@@ -112,7 +112,7 @@ export function inboxRoutes({
     const now = Date.now()
     const events: InboxEvent[] = []
     // What is stored from now on are replays, of which there shall be no end.
-    const wanted = { ...filter, tenant: tenantOf(caller) ?? filter.tenant, until: Math.min(filter.until ?? now, now) }
+    const wanted = { ...filter, tenant: oneTenant(caller, filter.tenant), until: Math.min(filter.until ?? now, now) }
     for await (const event of findEvents(redis, key, wanted)) {
       if (isReplay(event) && filter.event === undefined) continue
       if (events.length === maxReplay)

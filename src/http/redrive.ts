@@ -5,7 +5,7 @@ import { type DeadJob, findDead, Looked } from '../jobs/dead.ts'
 import type { Desk } from '../jobs/desk.ts'
 import type { Owner } from '../jobs/redrive.ts'
 import { defaultRate, mostPerSecond, parseRate } from '../policy/rate.ts'
-import { type Caller, type Gatekeeper, requireRole, tenantOf } from './auth.ts'
+import { type Caller, type Gatekeeper, oneTenant, requireRole, tenantOf } from './auth.ts'
 import { parse } from './parse.ts'
 
 /** More in one answer would be no page but an export. */
@@ -60,7 +60,7 @@ export function deadRoutes({ desk, gatekeeper }: { desk: Desk; gatekeeper: Gatek
   router.get('/queues/:queue/dead/:group', async (request, response) => {
     const queue = desk.queue(String(request.params.queue))
     const { limit, ...filter } = parse(listQuery, request.query)
-    const tenant = tenantOf(gatekeeper.require(request)) ?? filter.tenant
+    const tenant = oneTenant(gatekeeper.require(request), filter.tenant)
     const jobs: DeadJob[] = []
     const progress = new Looked()
     for await (const job of findDead(

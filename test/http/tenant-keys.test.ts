@@ -42,7 +42,7 @@ afterAll(async () => {
   await app.close()
   await redis.stop()
 })
-const { read } = apiOf(() => app)
+const { ask, read } = apiOf(() => app)
 type Added = { id: string; duplicate: boolean; state?: string; result?: unknown }
 const add = (queue: string, body: object, key?: string) =>
   read<Added>(`/queues/${queue}/jobs${queue === 'q-once' ? '?wait=10s' : ''}`, {
@@ -76,3 +76,12 @@ it('is not told whose job it waits for', async () => {
   expect(told).toMatchObject({ code: 'key-busy' })
   expect(JSON.stringify(told)).not.toContain(theirs.id)
 })
+
+it.each(['/queues/shared/jobs', '/queues/shared/dead/0123456789ab', '/inbox', '/cache'])(
+  'who asks for another tenant at %s is told that there is none, and gets nothing of the own instead',
+  async (path) => {
+    const answer = await ask(`${path}?tenant=somebody-else`, { key: tenantKey })
+    expect([answer.status, await answer.json()]).toMatchObject([404, { code: 'not-found' }])
+    expect((await ask(`${path}?tenant=somebody-else`, { key: operatorKey })).status).toBe(200)
+  },
+)
