@@ -2,7 +2,7 @@ import type { JobsOptions } from 'bullmq'
 import type { AnyQueue } from '../../define/queue.ts'
 import type { BullQueue, JobMeta } from '../bull.ts'
 import { inputOf } from '../payload.ts'
-import { gateFunctions } from './lua.ts'
+import { anyGate, gateFunctions } from './lua.ts'
 import { placeOf } from './place.ts'
 import { TermsWriter } from './terms.ts'
 
@@ -23,12 +23,12 @@ export function toAdopt(): Record<string, string | number> {
 }
 
 /** KEYS[1] the gate's settings. ARGV: for each job its id, and its options or '' for those that it has. */
-const adoptScript = `${gateFunctions}
+const adoptScript = `${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
-gate = openGate()
-if not gate.conf(p) or redisCall('HEXISTS', KEYS[1], 'adopt') == 0 then return 0 end
+local gate = gateAt(p)
+if not gate or redisCall('HEXISTS', KEYS[1], 'adopt') == 0 then return 0 end
 redisCall('HSET', KEYS[1], 'adopt', ARGV[1])
-for i = 2, #ARGV, 2 do gate.more().adopt(p, ARGV[i], ARGV[i + 1]) end
+for i = 2, #ARGV, 2 do gate.more().adopt(ARGV[i], ARGV[i + 1]) end
 return 1`
 
 /** Does nothing in a queue whose jobs are all where they belong. */

@@ -1,74 +1,87 @@
-import { gateFunctions } from './lua.ts'
+import { anyGate, gateFunctions } from './lua.ts'
 
 /** `finishes`: a job that the script takes from the active list is finished. `removes`: so is one that it takes from anywhere. */
 export type Kind = 'moves' | 'finishes' | 'removes'
 
+/**
+ * The queue's own jobs that are fetched and finished come first, without more: it is them that a queue has most of. All other
+ * answers are made for the first command that may need one.
+ */
 function commands(kind: Kind): string {
   const removal =
     kind === 'removes'
       ? `
-function hooks.ZREM(key, ...)
-  local removed = redisCall('ZREM', key, ...)
-  local p = removed > 0 and (gateOf(key, 'prioritized') or gateOf(key, 'delayed'))
-  if p then
-    local job = redisCall('HMGET', p .. ..., 'gt', 'priority')
-    if job[1] then gate.more().ended(p, ..., job[1], job[2]) end
-  end
-  return removed
-end`
+  function hooks.ZREM(key, ...)
+    local removed = redisCall('ZREM', key, ...)
+    local gate = removed > 0 and (gateOf(key, 'prioritized') or gateOf(key, 'delayed'))
+    if gate then gate.more().removed(...) end
+    return removed
+  end`
       : ''
   return `
-local hooks = {}
-function hooks.LREM(key, ...)
-  local removed = redisCall('LREM', key, ...)
-  local p = removed > 0 and gateOf(key, 'active')
-  if p then gate.left(p, select(2, ...), ${kind !== 'moves'}) end
-  return removed
-end
-function hooks.ZPOPMIN(key, ...)
-  local p = gateOf(key, 'prioritized')
-  if p then return gate.pick(p) end
-  return redisCall('ZPOPMIN', key, ...)
-end
-function hooks.RPOPLPUSH(key, ...)
-  local p = gateOf(key, 'wait')
-  if not p then return redisCall('RPOPLPUSH', key, ...) end
-  if redisCall('EXISTS', key) == 1 then gate.more().takeIn(p) end
-  return false
-end
-function hooks.ZADD(key, score, id, ...)
-  local p = gateOf(key, 'prioritized')
-  if p then return gate.more().enter(p, id, tonumber(score)) end
-  return redisCall('ZADD', key, score, id, ...)
-end
-local function push(command, key, ...)
-  local p = gateOf(key, 'wait')
-  if not p then return redisCall(command, key, ...) end
-  -- To the front of its lane when BullMQ would have put it to the front.
-  for _, id in ipairs({ ... }) do
-    local n = command == 'RPUSH' and redisCall('HGET', p .. id, 'priority')
-    gate.more().enter(p, id, n and tonumber(n) > 0 and n * 4294967296 or nil)
+local function openHooks()
+${anyGate}
+  gates[gatePrefix] = gate
+  local function gateOf(key, name)
+    local p = string.sub(key, 1, -#name - 1)
+    return string.sub(p, -1) == ':' and p .. name == key and gateAt(p)
   end
-  return 1
+  local hooks = {}
+  function hooks.LREM(key, ...)
+    local removed = redisCall('LREM', key, ...)
+    local gate = removed > 0 and gateOf(key, 'active')
+    if gate then gate.left(select(2, ...), ${kind !== 'moves'}) end
+    return removed
+  end
+  function hooks.ZPOPMIN(key, ...)
+    -- Comes after an RPOPLPUSH, which has found no job among them either.
+    if gateOf(key, 'prioritized') then return {} end
+    return redisCall('ZPOPMIN', key, ...)
+  end
+  function hooks.ZADD(key, score, id, ...)
+    local gate = gateOf(key, 'prioritized')
+    if gate then return gate.more().enter(id, tonumber(score)) end
+    return redisCall('ZADD', key, score, id, ...)
+  end
+  local function push(command, key, ...)
+    local gate = gateOf(key, 'wait')
+    if not gate then return redisCall(command, key, ...) end
+    -- To the front of its lane when BullMQ would have put it to the front.
+    local p = string.sub(key, 1, -5)
+    for _, id in ipairs({ ... }) do
+      local n = command == 'RPUSH' and redisCall('HGET', p .. id, 'priority')
+      gate.more().enter(id, n and tonumber(n) > 0 and n * 4294967296 or nil)
+    end
+    return 1
+  end
+  function hooks.LPUSH(...) return push('LPUSH', ...) end
+  function hooks.RPUSH(...) return push('RPUSH', ...) end
+  function hooks.ZRANGE(key, ...)
+    local first = redisCall('ZRANGE', key, ...)
+    local gate = gateOf(key, 'delayed')
+    local due = gate and gate.more().nextDue()
+    if due and not (first[2] and tonumber(first[2]) <= due * 4096) then return { '', due * 4096 } end
+    return first
+  end
+  function hooks.DEL(key, ...)
+    -- With nobody's turn the set need not be empty, and the counter keeps its order.
+    if gateOf(key, 'pc') then return 0 end
+    return redisCall('DEL', key, ...)
+  end${removal}
+  return hooks
 end
-function hooks.LPUSH(...) return push('LPUSH', ...) end
-function hooks.RPUSH(...) return push('RPUSH', ...) end
-function hooks.ZRANGE(key, ...)
-  local first = redisCall('ZRANGE', key, ...)
-  local p = gateOf(key, 'delayed')
-  local due = p and gate.nextDue(p)
-  if due and not (first[2] and tonumber(first[2]) <= due * 4096) then return { '', due * 4096 } end
-  return first
-end
-function hooks.DEL(key, ...)
-  -- With nobody's turn the set need not be empty, and the counter keeps its order.
-  if gateOf(key, 'pc') then return 0 end
-  return redisCall('DEL', key, ...)
-end${removal}
-local function rcall(command, ...)
-  local hook = hooks[command]
-  if hook then return hook(...) end
-  return redisCall(command, ...)
+local hooks
+local wait, active = gatePrefix .. 'wait', gatePrefix .. 'active'
+local function answer(command, key, ...)
+  if key == wait and command == 'RPOPLPUSH' then return gate.pick() end
+  if key == active and command == 'LREM' then
+    local removed = redisCall('LREM', key, ...)
+    if removed > 0 then gate.left(select(2, ...), ${kind !== 'moves'}) end
+    return removed
+  end
+  hooks = hooks or openHooks()
+  if hooks[command] then return hooks[command](key, ...) end
+  return redisCall(command, key, ...)
 end
 `
 }
@@ -78,6 +91,8 @@ const ofFirstKey = "string.match(KEYS[1], '^.*:')"
 
 /** What {@link commands} has its own answers to. */
 const hooked = 'LREM|ZPOPMIN|RPOPLPUSH|ZADD|LPUSH|RPUSH|ZRANGE|DEL|ZREM'
+/** What BullMQ calls keys that are none of a gate's; the last is the set of finished jobs. */
+const others = 'markerKey|lockKey|jobKey|targetSet'
 
 /**
  * Lua that defines `name` in place of `redis.call`, with the gate's answers to the commands it cares about. For a queue without
@@ -89,26 +104,23 @@ export function gatedCall(kind: Kind, prefix = ofFirstKey, name = 'rcall'): stri
 local gatePrefix = ${prefix}
 local gateSettings = redis.call('HGET', gatePrefix .. 'gate', 'packed')
 if gateSettings then
-  ${name} = (function()
 ${gateFunctions}
-settings[gatePrefix], ownPrefix = gateSettings, gatePrefix
+local gate = openGate(gatePrefix, gateSettings)
 ${commands(kind)}
-    return rcall
-  end)()
+${name} = answer
 end
 `
 }
 
 /** A script of BullMQ's with its calls gated: only those that the gate cares about make the detour, or may. */
 export function gateScript(content: string, kind: Kind, prefix?: string): string {
+  const mayMatter = `\\brcall\\((?=(["'])(?:${hooked})\\1|[^"'])(?!["'][A-Z]+["'], *(?:${others})\\b)`
   let isFirst = true
-  return content
-    .replace(new RegExp(`\\brcall\\((?=(["'])(?:${hooked})\\1|[^"'])`, 'g'), 'gated(')
-    .replace(plainCall, (line) => {
-      if (!isFirst) return ''
-      isFirst = false
-      return `${line}\n${gatedCall(kind, prefix, 'gated')}`
-    })
+  return content.replace(new RegExp(mayMatter, 'g'), 'gated(').replace(plainCall, (line) => {
+    if (!isFirst) return ''
+    isFirst = false
+    return `${line}\n${gatedCall(kind, prefix, 'gated')}`
+  })
 }
 
 /** How BullMQ's scripts begin, one of them right behind a comment; some say it twice. */

@@ -1,6 +1,7 @@
 /** What only some queues and some moments need: keys, rates, and jobs that begin or go on to wait. */
-export const lanesAndTimes = `
-function openMore(self)
+export const lanesAndTimes = (settingNames: string): string => `
+function openMore(gate, p, packed)
+  local ${settingNames} = cmsgpack.unpack(packed)
   local more, now, opened = {}, nil, {}
   local function time()
     if not now then
@@ -10,30 +11,28 @@ function openMore(self)
     return now
   end
 
-  function more.ownTerms(p, tenant)
-    local conf = self.conf(p)
+  function more.termsOf(tenant)
     local text = redisCall('HGET', p .. 'gate:set', tenant) or redisCall('HGET', p .. 'gate:terms', tenant)
-    if not text then return conf.weight, conf.concurrency, conf.rateMax, conf.ratePer end
+    if not text then return weight, concurrency, rateMax, ratePer end
     local own = cjson.decode(text)
     local function value(i) return type(own[i]) == 'number' and own[i] or nil end
     return value(1), value(2), value(3), value(4)
   end
 
   -- Lets a lane have turns among its tenant's.
-  function more.open(p, tenant, n, id)
-    local conf = self.conf(p)
-    if conf.keyed then
-      local held = conf.ordered and redisCall('HGET', p .. 'gate:held', n)
+  function more.open(tenant, n, id)
+    if keyed then
+      local held = ordered and redisCall('HGET', p .. 'gate:held', n)
       if held and held ~= id then return end
-      if conf.timed and redisCall('ZSCORE', p .. 'gate:later', 'l' .. n .. ' ' .. tenant) then return end
-      local first = firstOf(p, n)
+      if timed and redisCall('ZSCORE', p .. 'gate:later', 'l' .. n .. ' ' .. tenant) then return end
+      local first = firstOf(p, n, 'WITHSCORES')
       if #first == 0 then return end
       redisCall('ZADD', p .. 'gate:of:' .. tenant, 'NX', first[2] - n * 4294967296, n)
     end
-    self.ready(p, tenant)
+    gate.ready(tenant)
   end
 
-  local function numberOf(p, lane)
+  local function numberOf(lane)
     local n = redisCall('HGET', p .. 'gate:lanes', lane)
     if n then return tonumber(n) end
     local tries = 0
@@ -49,100 +48,98 @@ function openMore(self)
   local function text(value) return type(value) == 'string' and value or nil end
 
   -- Lane, tenant and limited key of a job, and whether it is new here.
-  local function placeOf(p, id)
+  local function placeOf(id)
     local job = redisCall('HMGET', p .. id, 'gl', 'gt', 'gk', 'opts')
     if job[1] then return job[1], job[2], job[3] end
     local parsed, opts = pcall(cjson.decode, job[4] or '')
     local meta = parsed and type(opts) == 'table' and type(opts.meta) == 'table' and opts.meta or {}
     local tenant = text(meta.group) or text(meta.tenant) or ''
     local limit = text(meta.limit) or ''
-    local lane = self.conf(p).keyed and tenant .. '\\n' .. (text(meta.key) or limit) or tenant
+    local lane = keyed and tenant .. '\\n' .. (text(meta.key) or limit) or tenant
     return lane, tenant, limit, true
   end
 
   -- A job begins or goes on to wait. Without a score it goes to the end of its lane.
-  function more.enter(p, id, score)
-    local lane, tenant, limit, isNew = placeOf(p, id)
-    local n = numberOf(p, lane)
+  function more.enter(id, score)
+    local lane, tenant, limit, isNew = placeOf(id)
+    local n = numberOf(lane)
     if isNew then redisCall('HSET', p .. id, 'gl', lane, 'gt', tenant, 'gk', limit, 'priority', n)
     elseif not score or math.floor(score / 4294967296) ~= n then redisCall('HSET', p .. id, 'priority', n) end
     local place = score and score % 4294967296 or redisCall('INCR', p .. 'pc') % 4294967296
     redisCall('ZADD', p .. 'prioritized', n * 4294967296 + place, id)
     -- Of many that come at once, the first of each lane does it.
-    local at = p .. lane
-    if not isNew or not opened[at] then more.open(p, tenant, n, id) end
-    opened[at] = true
+    if not isNew or not opened[lane] then more.open(tenant, n, id) end
+    opened[lane] = true
   end
 
   -- Jobs in the plain list, which the gate does not look at: put there before there was one. Those that somebody is just
   -- adopting are left to him, who knows their keys.
-  function more.takeIn(p)
-    local conf = self.conf(p)
+  function more.takeIn()
     local adopt = redisCall('HGET', p .. 'gate', 'adopt')
     if adopt and tonumber(adopt) > time() then return end
     for _ = 1, 1000 do
       local id = redisCall('RPOP', p .. 'wait')
       if not id then return end
-      if redisCall('EXISTS', p .. id) == 1 then more.enter(p, id) end
+      if redisCall('EXISTS', p .. id) == 1 then more.enter(id) end
     end
   end
 
   -- Into the lane where a job that waits belongs. \`opts\`: the options that say so, if they are others.
-  function more.adopt(p, id, opts)
+  function more.adopt(id, opts)
     local score = redisCall('ZSCORE', p .. 'prioritized', id)
     if not score and redisCall('LREM', p .. 'wait', '-1', id) == 0 then return end
     if redisCall('EXISTS', p .. id) == 0 then return redisCall('ZREM', p .. 'prioritized', id) end
     local old, n = redisCall('HGET', p .. id, 'gl'), score and math.floor(tonumber(score) / 4294967296)
     redisCall('HDEL', p .. id, 'gl')
     if opts ~= '' then redisCall('HSET', p .. id, 'opts', opts) end
-    local lane = placeOf(p, id)
+    local lane = placeOf(id)
     if old == lane and n and tonumber(redisCall('HGET', p .. 'gate:lanes', lane) or -1) == n then
       redisCall('HSETNX', p .. 'gate:names', n, lane)
       return redisCall('HSET', p .. id, 'gl', lane)
     end
     if n and redisCall('HGET', p .. 'gate:held', n) == id then redisCall('HDEL', p .. 'gate:held', n) end
     if score then redisCall('ZREM', p .. 'prioritized', id) end
-    more.enter(p, id, 0)
+    more.enter(id, 0)
   end
 
   -- When a tenant or key may start again; nil for now.
-  local function dueAt(p, key, max, per)
+  local function dueAt(key, max, per)
     local oldest = max and redisCall('LINDEX', p .. 'gate:starts:' .. key, max - 1)
     local due = oldest and oldest + per
     return due and due > time() and due or nil
   end
 
-  local function started(p, key, max, per)
+  local function started(key, max, per)
     local starts = p .. 'gate:starts:' .. key
     redisCall('LPUSH', starts, time())
     redisCall('LTRIM', starts, '0', max - 1)
     redisCall('PEXPIRE', starts, per)
   end
 
-  function more.nowDue(p)
+  function more.nowDue()
     local later = p .. 'gate:later'
     for _, member in ipairs(redisCall('ZRANGEBYSCORE', later, '-inf', time(), 'LIMIT', '0', '100')) do
       redisCall('ZREM', later, member)
       local n, tenant = string.match(member, '^l(%d+) (.*)$')
-      if n then more.open(p, tenant, tonumber(n), redisCall('HGET', p .. 'gate:held', n)) else self.ready(p, string.sub(member, 2)) end
+      if n then more.open(tenant, tonumber(n), redisCall('HGET', p .. 'gate:held', n)) else gate.ready(string.sub(member, 2)) end
     end
   end
 
   -- A lane's next job: its id, the score of the one after it, the key it is limited by; nothing when it has to wait.
-  local function ofLane(p, conf, tenant, n)
-    local first = firstOf(p, n)
+  local function ofLane(tenant, n)
+    local first = firstOf(p, n, 'WITHSCORES')
     local id, after = first[1], first[4]
     if not id then return end
-    local held = conf.ordered and redisCall('HGET', p .. 'gate:held', n)
+    local held = ordered and redisCall('HGET', p .. 'gate:held', n)
     if held and held ~= id then
       if not redisCall('ZSCORE', p .. 'prioritized', held) then return end
       id, after = held, first[2]
     end
     local key
-    if conf.limited then
+    if max then
       key = redisCall('HGET', p .. id, 'gk') or ''
       local hold = redisCall('PTTL', p .. 'gate:hold:' .. key)
-      local due = hold > 0 and time() + hold or dueAt(p, 'k' .. key, conf.max, conf.per)
+      local due = hold > 0 and time() + hold or dueAt('k' .. key, max, per)
       if due then
         redisCall('ZADD', p .. 'gate:later', due, 'l' .. n .. ' ' .. tenant)
         return
@@ -152,35 +149,45 @@ function openMore(self)
   end
 
   -- A tenant's next job, and whether there are more; false and true when another lane has to be asked.
-  function more.nextOf(p, conf, tenant, rateMax, ratePer)
-    local due = dueAt(p, 't' .. tenant, rateMax, ratePer)
+  function more.nextOf(tenant, rateMax, ratePer)
+    local due = dueAt('t' .. tenant, rateMax, ratePer)
     if due then
       redisCall('ZADD', p .. 'gate:later', due, 't' .. tenant)
       return nil
     end
     local lanes = p .. 'gate:of:' .. tenant
-    local n = conf.keyed and redisCall('ZRANGE', lanes, '0', '0')[1] or not conf.keyed and redisCall('HGET', p .. 'gate:lanes', tenant)
+    local n = keyed and redisCall('ZRANGE', lanes, '0', '0')[1] or not keyed and redisCall('HGET', p .. 'gate:lanes', tenant)
     if not n then return nil end
     n = tonumber(n)
-    local id, after, key = ofLane(p, conf, tenant, n)
+    local id, after, key = ofLane(tenant, n)
     if not id then
-      if conf.keyed then redisCall('ZREM', lanes, n) end
-      return false, conf.keyed and redisCall('EXISTS', lanes) == 1
+      if keyed then redisCall('ZREM', lanes, n) end
+      return false, keyed and redisCall('EXISTS', lanes) == 1
     end
-    if rateMax then started(p, 't' .. tenant, rateMax, ratePer) end
-    if conf.limited then started(p, 'k' .. key, conf.max, conf.per) end
-    if not conf.keyed then return id, after end
-    if conf.ordered then redisCall('HSET', p .. 'gate:held', n, id) end
-    if conf.ordered or not after then redisCall('ZREM', lanes, n)
+    if rateMax then started('t' .. tenant, rateMax, ratePer) end
+    if max then started('k' .. key, max, per) end
+    if not keyed then return id, after end
+    if ordered then redisCall('HSET', p .. 'gate:held', n, id) end
+    if ordered or not after then redisCall('ZREM', lanes, n)
     else redisCall('ZADD', lanes, after - n * 4294967296, n) end
     return id, redisCall('EXISTS', lanes) == 1
   end
 
   -- Its successors need not wait for a job any longer.
-  function more.ended(p, id, tenant, n)
+  function more.ended(id, tenant, n)
     if redisCall('HGET', p .. 'gate:held', n) ~= id then return end
     redisCall('HDEL', p .. 'gate:held', n)
-    more.open(p, tenant, tonumber(n))
+    more.open(tenant, tonumber(n))
+  end
+
+  function more.removed(id)
+    local job = redisCall('HMGET', p .. id, 'gt', 'priority')
+    if job[1] then more.ended(id, job[1], job[2]) end
+  end
+
+  -- When the next tenant or key may start again that has to wait for a time.
+  function more.nextDue()
+    return timed and redisCall('ZRANGE', p .. 'gate:later', '0', '0', 'WITHSCORES')[2]
   end
   return more
 end

@@ -1,4 +1,4 @@
-import { gateFunctions } from './lua.ts'
+import { anyGate, filler, gateFunctions, packFunction } from './lua.ts'
 
 /**
  * KEYS[1] the gate's settings. ARGV[1] where to go on, '0' to begin; [2] how many lanes. Returns where to go on, '0' at the end.
@@ -7,11 +7,11 @@ import { gateFunctions } from './lua.ts'
  * from the jobs that hold them, which lanes are needed from the jobs in them. So whatever was removed, cleaned or drained
  * behind the gate's back is right again after one round.
  */
-export const reconcileScript = `${gateFunctions}
+export const reconcileScript = `${packFunction}${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
-gate = openGate()
-if ARGV[1] == '0' then gate.pack(p) end
-if not gate.conf(p) then return '0' end
+if ARGV[1] == '0' then packGate(p) end
+local gate = gateAt(p)
+if not gate then return '0' end
 if ARGV[1] == '0' then
   -- Without their names no lane is found below: then all that waits is looked at (adopt.ts).
   if redisCall('EXISTS', p .. 'gate:names') == 0 and redisCall('EXISTS', p .. 'prioritized') == 1 then redisCall('HSET', KEYS[1], 'adopt', 0) end
@@ -24,10 +24,10 @@ if ARGV[1] == '0' then
   for i = 1, #known, 2 do
     local tenant, count = known[i], inHand[known[i]] or 0
     inHand[tenant] = nil
-    if count == 0 then redisCall('HDEL', p .. 'gate:running', tenant) end
+    if count == 0 and tenant ~= '${filler}' then redisCall('HDEL', p .. 'gate:running', tenant) end
     if count ~= tonumber(known[i + 1]) then
       if count > 0 then redisCall('HSET', p .. 'gate:running', tenant, count) end
-      gate.ready(p, tenant)
+      gate.ready(tenant)
     end
   end
   for tenant, count in pairs(inHand) do redisCall('HSET', p .. 'gate:running', tenant, count) end
@@ -45,15 +45,15 @@ for i = 1, #found[2], 2 do
   if first and redisCall('HSETNX', p .. 'gate:lanes', lane, n) == 0 and redisCall('HGET', p .. 'gate:lanes', lane) ~= n then
     -- It had lost its number and was given another one since.
     for _, id in ipairs(redisCall('ZRANGEBYSCORE', p .. 'prioritized', n * 4294967296, '(' .. string.format('%.0f', (n + 1) * 4294967296), 'LIMIT', 0, 100)) do
-      gate.more().adopt(p, id, '')
+      gate.more().adopt(id, '')
     end
   elseif first then
     local tenant = redisCall('HGET', p .. first, 'gt')
-    if tenant then gate.more().open(p, tenant, tonumber(n), held)
+    if tenant then gate.more().open(tenant, tonumber(n), held)
     else
       -- A job that was removed from under its place, or that another than us put there.
       redisCall('ZREM', p .. 'prioritized', first)
-      if redisCall('EXISTS', p .. first) == 1 then gate.more().enter(p, first) end
+      if redisCall('EXISTS', p .. first) == 1 then gate.more().enter(first) end
     end
   elseif not held then
     redisCall('HDEL', p .. 'gate:names', n)

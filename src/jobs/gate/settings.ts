@@ -4,7 +4,7 @@ import type { TenantTerms } from '../../define/queue/tenant.ts'
 import type { AnyQueue } from '../../define/queue.ts'
 import type { BullQueue } from '../bull.ts'
 import { toAdopt } from './adopt.ts'
-import { gateFunctions } from './lua.ts'
+import { anyGate, gateFunctions, packFunction } from './lua.ts'
 import { hasGate } from './place.ts'
 import { reconcileScript } from './reconcile.ts'
 
@@ -65,12 +65,13 @@ export function termsText({ weight, concurrency, rate }: TenantTerms): string {
 }
 
 /** KEYS[1] the gate's settings. Whoever waits for a time is asked again, and so is the tenant ARGV[1]. */
-const askAgainScript = `${gateFunctions}
+const askAgainScript = `${packFunction}${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
-gate = openGate()
-if not gate.pack(p) then return end
+packGate(p)
+local gate = gateAt(p)
+if not gate then return end
 for _, member in ipairs(redisCall('ZRANGE', p .. 'gate:later', 0, -1)) do redisCall('ZADD', p .. 'gate:later', 0, member) end
-if ARGV[1] then gate.ready(p, ARGV[1]) end
+if ARGV[1] then gate.ready(ARGV[1]) end
 redisCall('ZADD', p .. 'marker', 0, '0')`
 
 async function askAgain(bull: BullQueue, ...tenant: readonly string[]): Promise<void> {

@@ -1,22 +1,22 @@
 import type { Standing } from '../../policy/standing.ts'
 import { type BullQueue, stateName } from '../bull.ts'
-import { gateFunctions } from './lua.ts'
+import { anyGate, gateFunctions, settingNames } from './lua.ts'
 import { shortKey } from './place.ts'
 
 /** KEYS[1] the gate's settings, ARGV[1] a job that waits. What {@link Standing} says, as a flat list; nothing without a gate. */
-const standingScript = `${gateFunctions}
+const standingScript = `${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
-gate = openGate()
-local conf = gate.conf(p)
+local packed = redisCall('HGET', KEYS[1], 'packed')
 local job = redisCall('HMGET', p .. ARGV[1], 'gl', 'gt', 'gk', 'priority')
-if not conf or not job[1] then return {} end
+if not packed or not job[1] then return {} end
+local ${settingNames} = cmsgpack.unpack(packed)
 local n, tenant = tonumber(job[4]), job[2]
 local function dueOf(member) return redisCall('ZSCORE', p .. 'gate:later', member) or '' end
-local held = conf.ordered and redisCall('HGET', p .. 'gate:held', n) or ''
-local hold = conf.limited and redisCall('PTTL', p .. 'gate:hold:' .. (job[3] or '')) or 0
+local held = ordered and redisCall('HGET', p .. 'gate:held', n) or ''
+local hold = max and redisCall('PTTL', p .. 'gate:hold:' .. (job[3] or '')) or 0
 local score = redisCall('ZSCORE', p .. 'prioritized', ARGV[1])
 local ahead = score and redisCall('ZCOUNT', p .. 'prioritized', n * 4294967296, '(' .. score) or 0
-local _, concurrency = gate.termsOf(p, tenant)
+if own then concurrency = select(2, gateAt(p).more().termsOf(tenant)) end
 return {
   job[1], tenant, job[3] or '', held, dueOf('l' .. n .. ' ' .. tenant), hold > 0 and tostring(hold) or '', dueOf('t' .. tenant),
   redisCall('HGET', p .. 'gate:running', tenant) or '0', concurrency and tostring(concurrency) or '', tostring(ahead),
@@ -86,14 +86,14 @@ const laneSize = 2 ** 32
 const mostKeys = 1_000
 
 /** KEYS[1] the gate's settings, ARGV[1] a lane. */
-const freeScript = `${gateFunctions}
+const freeScript = `${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
-gate = openGate()
-local n = gate.conf(p) and redisCall('HGET', p .. 'gate:lanes', ARGV[1])
+local gate = gateAt(p)
+local n = gate and redisCall('HGET', p .. 'gate:lanes', ARGV[1])
 local id = n and redisCall('HGET', p .. 'gate:held', n)
 if not id then return false end
 redisCall('HDEL', p .. 'gate:held', n)
-gate.more().open(p, redisCall('HGET', p .. id, 'gt') or ARGV[2], tonumber(n))
+gate.more().open(redisCall('HGET', p .. id, 'gt') or ARGV[2], tonumber(n))
 return id`
 
 /**

@@ -134,7 +134,8 @@ it('remembers nothing of tenants that have gone', async () => {
       const kept = await Promise.all(
         ['lanes', 'names', 'running', 'turns'].map((name) => bull.redis.hlen(bull.toKey(`gate:${name}`))),
       )
-      return kept.reduce((sum, n) => sum + n, 0) <= 1
+      // Three of them have an entry that keeps them from being lists.
+      return kept.reduce((sum, n) => sum + n, 0) <= 1 + 3
     },
     'only the virtual time is left',
     5_000,
