@@ -2,7 +2,7 @@
 export const lanesAndTimes = (settingNames: string): string => `
 function openMore(gate, p, packed)
   local ${settingNames} = cmsgpack.unpack(packed)
-  local more, now, opened = {}, nil, {}
+  local more, now, entered = {}, nil, {}
   local function time()
     if not now then
       local t = redisCall('TIME')
@@ -29,7 +29,7 @@ function openMore(gate, p, packed)
       if #first == 0 then return end
       redisCall('ZADD', p .. 'gate:of:' .. tenant, 'NX', first[2] - n * 4294967296, n)
     end
-    gate.ready(tenant)
+    if not redisCall('ZSCORE', p .. 'gate:ready', tenant) then gate.ready(tenant) end
   end
 
   local function numberOf(lane)
@@ -49,8 +49,9 @@ function openMore(gate, p, packed)
 
   -- Lane, tenant and limited key of a job, and whether it is new here.
   local function placeOf(id)
-    local job = redisCall('HMGET', p .. id, 'gl', 'gt', 'gk', 'opts')
-    if job[1] then return job[1], job[2], job[3] end
+    local job = redisCall('HMGET', p .. id, 'gt', 'gl', 'gk', 'opts')
+    if job[1] and not keyed then return job[1], job[1] end
+    if job[2] then return job[2], job[1], job[3] end
     local parsed, opts = pcall(cjson.decode, job[4] or '')
     local meta = parsed and type(opts) == 'table' and type(opts.meta) == 'table' and opts.meta or {}
     local tenant = text(meta.group) or text(meta.tenant) or ''
@@ -59,17 +60,22 @@ function openMore(gate, p, packed)
     return lane, tenant, limit, true
   end
 
+  local function place(id, n, lane, tenant, limit)
+    if keyed then redisCall('HSET', p .. id, 'priority', n, 'gt', tenant, 'gl', lane, 'gk', limit)
+    else redisCall('HSET', p .. id, 'priority', n, 'gt', tenant) end
+  end
+
   -- A job begins or goes on to wait. Without a score it goes to the end of its lane.
   function more.enter(id, score)
     local lane, tenant, limit, isNew = placeOf(id)
-    local n = numberOf(lane)
-    if isNew then redisCall('HSET', p .. id, 'gl', lane, 'gt', tenant, 'gk', limit, 'priority', n)
+    local n = entered[lane] or numberOf(lane)
+    if isNew then place(id, n, lane, tenant, limit)
     elseif not score or math.floor(score / 4294967296) ~= n then redisCall('HSET', p .. id, 'priority', n) end
-    local place = score and score % 4294967296 or redisCall('INCR', p .. 'pc') % 4294967296
-    redisCall('ZADD', p .. 'prioritized', n * 4294967296 + place, id)
+    local age = score and score % 4294967296 or redisCall('INCR', p .. 'pc') % 4294967296
+    redisCall('ZADD', p .. 'prioritized', string.format('%d', n * 4294967296 + age), id)
     -- Of many that come at once, the first of each lane does it.
-    if not isNew or not opened[lane] then more.open(tenant, n, id) end
-    opened[lane] = true
+    if not isNew or not entered[lane] then more.open(tenant, n, id) end
+    entered[lane] = n
   end
 
   -- Jobs in the plain list, which the gate does not look at: put there before there was one. Those that somebody is just
@@ -89,13 +95,12 @@ function openMore(gate, p, packed)
     local score = redisCall('ZSCORE', p .. 'prioritized', id)
     if not score and redisCall('LREM', p .. 'wait', '-1', id) == 0 then return end
     if redisCall('EXISTS', p .. id) == 0 then return redisCall('ZREM', p .. 'prioritized', id) end
-    local old, n = redisCall('HGET', p .. id, 'gl'), score and math.floor(tonumber(score) / 4294967296)
-    redisCall('HDEL', p .. id, 'gl')
+    redisCall('HDEL', p .. id, 'gt', 'gl', 'gk')
     if opts ~= '' then redisCall('HSET', p .. id, 'opts', opts) end
-    local lane = placeOf(id)
-    if old == lane and n and tonumber(redisCall('HGET', p .. 'gate:lanes', lane) or -1) == n then
+    local n, lane, tenant, limit = score and math.floor(tonumber(score) / 4294967296), placeOf(id)
+    if n and tonumber(redisCall('HGET', p .. 'gate:lanes', lane) or -1) == n then
       redisCall('HSETNX', p .. 'gate:names', n, lane)
-      return redisCall('HSET', p .. id, 'gl', lane)
+      return place(id, n, lane, tenant, limit)
     end
     if n and redisCall('HGET', p .. 'gate:held', n) == id then redisCall('HDEL', p .. 'gate:held', n) end
     if score then redisCall('ZREM', p .. 'prioritized', id) end

@@ -48,7 +48,7 @@ export const filler = 'no tenant: an entry of more than 64 bytes, with which Red
 const lanes = `
 local redisCall = redis.call
 local function firstOf(p, n, ...)
-  local from, to = string.format('%.0f', n * 4294967296), string.format('(%.0f', (n + 1) * 4294967296)
+  local from, to = string.format('%d', n * 4294967296), string.format('(%d', (n + 1) * 4294967296)
   return redisCall('ZRANGEBYSCORE', p .. 'prioritized', from, to, 'LIMIT', '0', '2', ...)
 end
 `

@@ -8,7 +8,7 @@ const standingScript = `${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
 local packed = redisCall('HGET', KEYS[1], 'packed')
 local job = redisCall('HMGET', p .. ARGV[1], 'gl', 'gt', 'gk', 'priority')
-if not packed or not job[1] then return {} end
+if not packed or not job[2] then return {} end
 local ${settingNames} = cmsgpack.unpack(packed)
 local n, tenant = tonumber(job[4]), job[2]
 local function dueOf(member) return redisCall('ZSCORE', p .. 'gate:later', member) or '' end
@@ -18,7 +18,7 @@ local score = redisCall('ZSCORE', p .. 'prioritized', ARGV[1])
 local ahead = score and redisCall('ZCOUNT', p .. 'prioritized', n * 4294967296, '(' .. score) or 0
 if own then concurrency = select(2, gateAt(p).more().termsOf(tenant)) end
 return {
-  job[1], tenant, job[3] or '', held, dueOf('l' .. n .. ' ' .. tenant), hold > 0 and tostring(hold) or '', dueOf('t' .. tenant),
+  keyed and job[1] or tenant, tenant, keyed and job[3] or '', held, dueOf('l' .. n .. ' ' .. tenant), hold > 0 and tostring(hold) or '', dueOf('t' .. tenant),
   redisCall('HGET', p .. 'gate:running', tenant) or '0', concurrency and tostring(concurrency) or '', tostring(ahead),
   tostring(redisCall('ZRANK', p .. 'gate:ready', tenant) or '')
 }`
