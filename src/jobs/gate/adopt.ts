@@ -25,10 +25,10 @@ export function toAdopt(): Record<string, string | number> {
 /** KEYS[1] the gate's settings. ARGV: for each job its id, and its options or '' for those that it has. */
 const adoptScript = `${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
-local gate = gateAt(p)
-if not gate or redisCall('HEXISTS', KEYS[1], 'adopt') == 0 then return 0 end
+local packed = gateAt(p)
+if not packed or redisCall('HEXISTS', KEYS[1], 'adopt') == 0 then return 0 end
 redisCall('HSET', KEYS[1], 'adopt', ARGV[1])
-for i = 2, #ARGV, 2 do gate.more().adopt(ARGV[i], ARGV[i + 1]) end
+for i = 2, #ARGV, 2 do more(p, packed).adopt(ARGV[i], ARGV[i + 1]) end
 return 1`
 
 /** Does nothing in a queue whose jobs are all where they belong. */

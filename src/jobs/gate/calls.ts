@@ -13,24 +13,25 @@ function commands(kind: Kind): string {
       ? `
   function hooks.ZREM(key, ...)
     local removed = redisCall('ZREM', key, ...)
-    local gate = removed > 0 and (gateOf(key, 'prioritized') or gateOf(key, 'delayed'))
-    if gate then gate.more().removed(...) end
+    local packed, p = gateOf(key, 'prioritized')
+    if not packed then packed, p = gateOf(key, 'delayed') end
+    if packed and removed > 0 then more(p, packed).removed(...) end
     return removed
   end`
       : ''
   return `
 local function openHooks()
 ${anyGate}
-  gates[gatePrefix] = gate
+  packedAt[gatePrefix] = gatePacked
   local function gateOf(key, name)
     local p = string.sub(key, 1, -#name - 1)
-    return string.sub(p, -1) == ':' and p .. name == key and gateAt(p)
+    if string.sub(p, -1) == ':' and p .. name == key then return gateAt(p) or nil, p end
   end
   local hooks = {}
   function hooks.LREM(key, ...)
     local removed = redisCall('LREM', key, ...)
-    local gate = removed > 0 and gateOf(key, 'active')
-    if gate then gate.left(select(2, ...), ${kind !== 'moves'}) end
+    local packed, p = gateOf(key, 'active')
+    if packed and removed > 0 then left(p, packed, select(2, ...), ${kind !== 'moves'}) end
     return removed
   end
   function hooks.ZPOPMIN(key, ...)
@@ -39,18 +40,17 @@ ${anyGate}
     return redisCall('ZPOPMIN', key, ...)
   end
   function hooks.ZADD(key, score, id, ...)
-    local gate = gateOf(key, 'prioritized')
-    if gate then return gate.more().enter(id, tonumber(score)) end
+    local packed, p = gateOf(key, 'prioritized')
+    if packed then return more(p, packed).enter(id, tonumber(score)) end
     return redisCall('ZADD', key, score, id, ...)
   end
   local function push(command, key, ...)
-    local gate = gateOf(key, 'wait')
-    if not gate then return redisCall(command, key, ...) end
+    local packed, p = gateOf(key, 'wait')
+    if not packed then return redisCall(command, key, ...) end
     -- To the front of its lane when BullMQ would have put it to the front.
-    local p = string.sub(key, 1, -5)
     for _, id in ipairs({ ... }) do
       local n = command == 'RPUSH' and redisCall('HGET', p .. id, 'priority')
-      gate.more().enter(id, n and tonumber(n) > 0 and n * 4294967296 or nil)
+      more(p, packed).enter(id, n and tonumber(n) > 0 and n * 4294967296 or nil)
     end
     return 1
   end
@@ -58,8 +58,8 @@ ${anyGate}
   function hooks.RPUSH(...) return push('RPUSH', ...) end
   function hooks.ZRANGE(key, ...)
     local first = redisCall('ZRANGE', key, ...)
-    local gate = gateOf(key, 'delayed')
-    local due = gate and gate.more().nextDue()
+    local packed, p = gateOf(key, 'delayed')
+    local due = packed and more(p, packed).nextDue()
     if due and not (first[2] and tonumber(first[2]) <= due * 4096) then return { '', due * 4096 } end
     return first
   end
@@ -73,10 +73,10 @@ end
 local hooks
 local wait, active = gatePrefix .. 'wait', gatePrefix .. 'active'
 local function answer(command, key, ...)
-  if key == wait and command == 'RPOPLPUSH' then return gate.pick() end
+  if key == wait and command == 'RPOPLPUSH' then return pick(gatePrefix, gatePacked) end
   if key == active and command == 'LREM' then
     local removed = redisCall('LREM', key, ...)
-    if removed > 0 then gate.left(select(2, ...), ${kind !== 'moves'}) end
+    if removed > 0 then left(gatePrefix, gatePacked, select(2, ...), ${kind !== 'moves'}) end
     return removed
   end
   hooks = hooks or openHooks()
@@ -102,10 +102,9 @@ const others = 'markerKey|lockKey|jobKey|targetSet'
 export function gatedCall(kind: Kind, prefix = ofFirstKey, name = 'rcall'): string {
   return `local ${name} = redis.call
 local gatePrefix = ${prefix}
-local gateSettings = redis.call('HGET', gatePrefix .. 'gate', 'packed')
-if gateSettings then
+local gatePacked = redis.call('HGET', gatePrefix .. 'gate', 'packed')
+if gatePacked then
 ${gateFunctions}
-local gate = openGate(gatePrefix, gateSettings)
 ${commands(kind)}
 ${name} = answer
 end

@@ -1,6 +1,6 @@
 /** What only some queues and some moments need: keys, rates, and jobs that begin or go on to wait. */
 export const lanesAndTimes = (settingNames: string): string => `
-function openMore(gate, p, packed)
+function openMore(p, packed)
   local ${settingNames} = cmsgpack.unpack(packed)
   local more, now, entered = {}, nil, {}
   local function time()
@@ -29,7 +29,7 @@ function openMore(gate, p, packed)
       if #first == 0 then return end
       redisCall('ZADD', p .. 'gate:of:' .. tenant, 'NX', first[2] - n * 4294967296, n)
     end
-    if not redisCall('ZSCORE', p .. 'gate:ready', tenant) then gate.ready(tenant) end
+    if not redisCall('ZSCORE', p .. 'gate:ready', tenant) then ready(p, packed, tenant) end
   end
 
   local function numberOf(lane)
@@ -126,7 +126,7 @@ function openMore(gate, p, packed)
     for _, member in ipairs(redisCall('ZRANGEBYSCORE', later, '-inf', time(), 'LIMIT', '0', '100')) do
       redisCall('ZREM', later, member)
       local n, tenant = string.match(member, '^l(%d+) (.*)$')
-      if n then more.open(tenant, tonumber(n), redisCall('HGET', p .. 'gate:held', n)) else gate.ready(string.sub(member, 2)) end
+      if n then more.open(tenant, tonumber(n), redisCall('HGET', p .. 'gate:held', n)) else ready(p, packed, string.sub(member, 2)) end
     end
   end
 

@@ -56,97 +56,89 @@ end
 /** What every job that is taken or given back needs. */
 const turns = `
 local openMore
-local function openGate(p, packed)
-  local ${settingNames} = cmsgpack.unpack(packed)
-  local gate, opened
+local opened
+local function more(p, packed)
+  opened = opened or {}
+  opened[p] = opened[p] or openMore(p, packed)
+  return opened[p]
+end
 
-  local function more()
-    opened = opened or openMore(gate, p, packed)
-    return opened
-  end
+-- Lets a tenant have turns, unless it is at a bound. \`running\`: how many it has in hand, where that is known.
+local function ready(p, packed, tenant, running)
+  local own, _, timed, _, _, _, most = cmsgpack.unpack(packed)
+  if own then most = select(2, more(p, packed).termsOf(tenant)) end
+  if most and tonumber(running or redisCall('HGET', p .. 'gate:running', tenant) or 0) >= most then return end
+  if timed and redisCall('ZSCORE', p .. 'gate:later', 't' .. tenant) then return end
+  local saved = redisCall('HMGET', p .. 'gate:turns', 't' .. tenant, 'V')
+  local now = redisCall('ZRANGE', p .. 'gate:ready', '0', '0', 'WITHSCORES')[2]
+  if not now or now == 'inf' then now = saved[2] or 0 end
+  redisCall('ZADD', p .. 'gate:ready', 'NX', math.max(tonumber(now), tonumber(saved[1] or 0)), tenant)
+  redisCall('ZADD', p .. 'marker', '0', '0')
+end
 
-  -- Lets a tenant have turns, unless it is at a bound. \`running\`: how many it has in hand, where that is known.
-  local function ready(tenant, running)
-    local most = concurrency
-    if own then most = select(2, more().termsOf(tenant)) end
-    if most and tonumber(running or redisCall('HGET', p .. 'gate:running', tenant) or 0) >= most then return end
-    if timed and redisCall('ZSCORE', p .. 'gate:later', 't' .. tenant) then return end
-    local saved = redisCall('HMGET', p .. 'gate:turns', 't' .. tenant, 'V')
-    local now = redisCall('ZRANGE', p .. 'gate:ready', '0', '0', 'WITHSCORES')[2]
-    if not now or now == 'inf' then now = saved[2] or 0 end
-    redisCall('ZADD', p .. 'gate:ready', 'NX', math.max(tonumber(now), tonumber(saved[1] or 0)), tenant)
-    redisCall('ZADD', p .. 'marker', '0', '0')
-  end
-
-  -- In place of RPOPLPUSH from the plain list to the active one: the next job by turns.
-  local function pick()
-    if redisCall('EXISTS', p .. 'wait') == 1 then more().takeIn() end
-    if timed then more().nowDue() end
-    for _ = 1, 1000 do
-      local top = redisCall('ZRANGE', p .. 'gate:ready', '0', '0', 'WITHSCORES')
-      local tenant, start = top[1], top[2]
-      if not tenant or start == 'inf' then return false end
-      local weight, concurrency, rateMax, ratePer = weight, concurrency, rateMax, ratePer
-      if own then weight, concurrency, rateMax, ratePer = more().termsOf(tenant) end
-      local running = bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, '1')
-      local id, after
-      -- Its turn came before the bound did.
-      if concurrency and running > concurrency then id = nil
-      elseif keyed or rateMax then id, after = more().nextOf(tenant, rateMax, ratePer)
-      else
-        local n = redisCall('HGET', p .. 'gate:lanes', tenant)
-        local first = n and firstOf(p, n) or {}
-        id, after = first[1], first[2]
-      end
-      if id then redisCall('ZREM', p .. 'prioritized', id)
-      elseif bounded then redisCall('HINCRBY', p .. 'gate:running', tenant, '-1') end
-      local turn = id and start + 1 / weight or start
-      if id and after and not (concurrency and running >= concurrency) then
-        redisCall('ZADD', p .. 'gate:ready', turn, tenant)
-      -- Nothing more that may start; or false and true, and there is another lane to ask.
-      elseif id or id == nil or not after then
-        redisCall('ZREM', p .. 'gate:ready', tenant)
-        redisCall('HSET', p .. 'gate:turns', 'V', start, 't' .. tenant, turn)
-      end
-      if id then
-        redisCall('LPUSH', p .. 'active', id)
-        return id
-      end
+-- In place of RPOPLPUSH from the plain list to the active one: the next job by turns.
+local function pick(p, packed)
+  local own, bounded, timed, keyed, _, weight, concurrency, rateMax, ratePer = cmsgpack.unpack(packed)
+  if redisCall('EXISTS', p .. 'wait') == 1 then more(p, packed).takeIn() end
+  if timed then more(p, packed).nowDue() end
+  for _ = 1, 1000 do
+    local top = redisCall('ZRANGE', p .. 'gate:ready', '0', '0', 'WITHSCORES')
+    local tenant, start = top[1], top[2]
+    if not tenant or start == 'inf' then return false end
+    if own then weight, concurrency, rateMax, ratePer = more(p, packed).termsOf(tenant) end
+    local running = bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, '1')
+    local id, after
+    -- Its turn came before the bound did.
+    if concurrency and running > concurrency then id = nil
+    elseif keyed or rateMax then id, after = more(p, packed).nextOf(tenant, rateMax, ratePer)
+    else
+      local n = redisCall('HGET', p .. 'gate:lanes', tenant)
+      local first = n and firstOf(p, n) or {}
+      id, after = first[1], first[2]
     end
-    -- Many had to be put off: the next one to fetch goes on here.
-    redisCall('ZADD', p .. 'marker', '0', '0')
-    return false
+    if id then redisCall('ZREM', p .. 'prioritized', id)
+    elseif bounded then redisCall('HINCRBY', p .. 'gate:running', tenant, '-1') end
+    local turn = id and start + 1 / weight or start
+    if id and after and not (concurrency and running >= concurrency) then
+      redisCall('ZADD', p .. 'gate:ready', turn, tenant)
+    -- Nothing more that may start; or false and true, and there is another lane to ask.
+    elseif id or id == nil or not after then
+      redisCall('ZREM', p .. 'gate:ready', tenant)
+      redisCall('HSET', p .. 'gate:turns', 'V', start, 't' .. tenant, turn)
+    end
+    if id then
+      redisCall('LPUSH', p .. 'active', id)
+      return id
+    end
   end
+  -- Many had to be put off: the next one to fetch goes on here.
+  redisCall('ZADD', p .. 'marker', '0', '0')
+  return false
+end
 
-  -- A job is not in hand any more. \`ends\`: nor will it be again.
-  local function left(id, ends)
-    if not bounded and not ordered then return end
-    local tenant = redisCall('HGET', p .. id, 'gt')
-    if not tenant then return end
-    local running = bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, '-1')
-    if ends and ordered then more().ended(id, tenant, redisCall('HGET', p .. id, 'priority')) end
-    local most = concurrency
-    if own then most = select(2, more().termsOf(tenant)) end
-    -- Below its bound before, it has been ready all the time.
-    if running and most and running + 1 >= most then ready(tenant, running) end
-  end
-  gate = { more = more, ready = ready, pick = pick, left = left }
-  return gate
+-- A job is not in hand any more. \`ends\`: nor will it be again.
+local function left(p, packed, id, ends)
+  local own, bounded, _, _, ordered, _, most = cmsgpack.unpack(packed)
+  if not bounded and not ordered then return end
+  local tenant = redisCall('HGET', p .. id, 'gt')
+  if not tenant then return end
+  local running = bounded and redisCall('HINCRBY', p .. 'gate:running', tenant, '-1')
+  if ends and ordered then more(p, packed).ended(id, tenant, redisCall('HGET', p .. id, 'priority')) end
+  if own then most = select(2, more(p, packed).termsOf(tenant)) end
+  -- Below its bound before, it has been ready all the time.
+  if running and most and running + 1 >= most then ready(p, packed, tenant, running) end
 end
 `
 
-/** `openGate(prefix, packed settings)` gives a queue's gate. */
+/** A gate is its queue's prefix and its packed settings; the functions are `ready`, `pick`, `left`, and those of `more`. */
 export const gateFunctions = lanes + turns + lanesAndTimes(settingNames)
 
-/** `gateAt(prefix)` gives the gate of any queue, false when it has none. */
+/** `gateAt(prefix)` gives the packed settings of any queue, false when it has no gate. */
 export const anyGate = `
-local gates = {}
+local packedAt = {}
 local function gateAt(p)
-  if gates[p] == nil then
-    local packed = redisCall('HGET', p .. 'gate', 'packed')
-    gates[p] = packed and openGate(p, packed)
-  end
-  return gates[p]
+  if packedAt[p] == nil then packedAt[p] = redisCall('HGET', p .. 'gate', 'packed') end
+  return packedAt[p]
 end
 `
 

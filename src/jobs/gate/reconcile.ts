@@ -10,8 +10,8 @@ import { anyGate, filler, gateFunctions, packFunction } from './lua.ts'
 export const reconcileScript = `${packFunction}${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
 if ARGV[1] == '0' then packGate(p) end
-local gate = gateAt(p)
-if not gate then return '0' end
+local packed = gateAt(p)
+if not packed then return '0' end
 if ARGV[1] == '0' then
   -- Without their names no lane is found below: then all that waits is looked at (adopt.ts).
   if redisCall('EXISTS', p .. 'gate:names') == 0 and redisCall('EXISTS', p .. 'prioritized') == 1 then redisCall('HSET', KEYS[1], 'adopt', 0) end
@@ -27,7 +27,7 @@ if ARGV[1] == '0' then
     if count == 0 and tenant ~= '${filler}' then redisCall('HDEL', p .. 'gate:running', tenant) end
     if count ~= tonumber(known[i + 1]) then
       if count > 0 then redisCall('HSET', p .. 'gate:running', tenant, count) end
-      gate.ready(tenant)
+      ready(p, packed, tenant)
     end
   end
   for tenant, count in pairs(inHand) do redisCall('HSET', p .. 'gate:running', tenant, count) end
@@ -45,15 +45,15 @@ for i = 1, #found[2], 2 do
   if first and redisCall('HSETNX', p .. 'gate:lanes', lane, n) == 0 and redisCall('HGET', p .. 'gate:lanes', lane) ~= n then
     -- It had lost its number and was given another one since.
     for _, id in ipairs(redisCall('ZRANGEBYSCORE', p .. 'prioritized', n * 4294967296, '(' .. string.format('%.0f', (n + 1) * 4294967296), 'LIMIT', 0, 100)) do
-      gate.more().adopt(id, '')
+      more(p, packed).adopt(id, '')
     end
   elseif first then
     local tenant = redisCall('HGET', p .. first, 'gt')
-    if tenant then gate.more().open(tenant, tonumber(n), held)
+    if tenant then more(p, packed).open(tenant, tonumber(n), held)
     else
       -- A job that was removed from under its place, or that another than us put there.
       redisCall('ZREM', p .. 'prioritized', first)
-      if redisCall('EXISTS', p .. first) == 1 then gate.more().enter(first) end
+      if redisCall('EXISTS', p .. first) == 1 then more(p, packed).enter(first) end
     end
   elseif not held then
     redisCall('HDEL', p .. 'gate:names', n)

@@ -68,10 +68,10 @@ export function termsText({ weight, concurrency, rate }: TenantTerms): string {
 const askAgainScript = `${packFunction}${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
 packGate(p)
-local gate = gateAt(p)
-if not gate then return end
+local packed = gateAt(p)
+if not packed then return end
 for _, member in ipairs(redisCall('ZRANGE', p .. 'gate:later', 0, -1)) do redisCall('ZADD', p .. 'gate:later', 0, member) end
-if ARGV[1] then gate.ready(ARGV[1]) end
+if ARGV[1] then ready(p, packed, ARGV[1]) end
 redisCall('ZADD', p .. 'marker', 0, '0')`
 
 async function askAgain(bull: BullQueue, ...tenant: readonly string[]): Promise<void> {

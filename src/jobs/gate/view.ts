@@ -6,7 +6,7 @@ import { shortKey } from './place.ts'
 /** KEYS[1] the gate's settings, ARGV[1] a job that waits. What {@link Standing} says, as a flat list; nothing without a gate. */
 const standingScript = `${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
-local packed = redisCall('HGET', KEYS[1], 'packed')
+local packed = gateAt(p)
 local job = redisCall('HMGET', p .. ARGV[1], 'gl', 'gt', 'gk', 'priority')
 if not packed or not job[2] then return {} end
 local ${settingNames} = cmsgpack.unpack(packed)
@@ -16,7 +16,7 @@ local held = ordered and redisCall('HGET', p .. 'gate:held', n) or ''
 local hold = max and redisCall('PTTL', p .. 'gate:hold:' .. (job[3] or '')) or 0
 local score = redisCall('ZSCORE', p .. 'prioritized', ARGV[1])
 local ahead = score and redisCall('ZCOUNT', p .. 'prioritized', n * 4294967296, '(' .. score) or 0
-if own then concurrency = select(2, gateAt(p).more().termsOf(tenant)) end
+if own then concurrency = select(2, more(p, packed).termsOf(tenant)) end
 return {
   keyed and job[1] or tenant, tenant, keyed and job[3] or '', held, dueOf('l' .. n .. ' ' .. tenant), hold > 0 and tostring(hold) or '', dueOf('t' .. tenant),
   redisCall('HGET', p .. 'gate:running', tenant) or '0', concurrency and tostring(concurrency) or '', tostring(ahead),
@@ -88,12 +88,12 @@ const mostKeys = 1_000
 /** KEYS[1] the gate's settings, ARGV[1] a lane. */
 const freeScript = `${gateFunctions}${anyGate}
 local p = string.sub(KEYS[1], 1, -5)
-local gate = gateAt(p)
-local n = gate and redisCall('HGET', p .. 'gate:lanes', ARGV[1])
+local packed = gateAt(p)
+local n = packed and redisCall('HGET', p .. 'gate:lanes', ARGV[1])
 local id = n and redisCall('HGET', p .. 'gate:held', n)
 if not id then return false end
 redisCall('HDEL', p .. 'gate:held', n)
-gate.more().open(redisCall('HGET', p .. id, 'gt') or ARGV[2], tonumber(n))
+more(p, packed).open(redisCall('HGET', p .. id, 'gt') or ARGV[2], tonumber(n))
 return id`
 
 /**
