@@ -15,8 +15,8 @@ import { lanesAndTimes } from './lanes.ts'
  * tenant with the smallest is next; who comes back after a pause goes on from now and has saved nothing up.
  *
  * All of it runs in Redis, once and more for each job, so it is written to be cheap there (measured with redis-server 7.0):
- * - A script makes its functions anew with each call, and each costs as much as half a Redis command. So
- *   few are made for every job, and settings are values in them, not a table.
+ * - A script makes its functions anew with each call, and each costs as much as half a Redis command, and more with each value that
+ *   it takes from around it. So few are made for every job, and settings are unpacked by those that need them.
  * - Numbers that never change are written as text: Redis makes each number of a call into text first, which takes it longer than the
  *   lookup of a field.
  * - Small hashes and sorted sets are lists to Redis, which it walks through: with 100 tenants, 1 to 9 µs for each command. An

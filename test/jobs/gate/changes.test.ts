@@ -93,6 +93,19 @@ it('works off the lanes of another kind', async () => {
   await change({ tenant: { by } }, { tenant: { by }, order: { by } })
 })
 
+it('works off jobs that were put off under lanes of another kind', async () => {
+  const putOff = async (bull: BullQueue) => {
+    const ids = await bull.redis.zrange(bull.toKey('prioritized'), '0', '-1')
+    const due = String(Date.now() * 4096)
+    const change = bull.redis.multi().del(bull.toKey('prioritized'))
+    await change.zadd(bull.toKey('delayed'), ...ids.flatMap((id) => [due, id])).exec()
+  }
+  const { most } = await change({ order: { by } }, { tenant: { by, concurrency: 1 } }, putOff)
+  expect(most.ofKey).toBe(1)
+  const { most: ordered } = await change({ tenant: { by } }, { order: { by } }, putOff)
+  expect(ordered.ofKey).toBe(1)
+})
+
 it('loses no job that BullMQ itself had given a priority', async () => {
   await change({}, { tenant: { by } }, async (bull) => {
     for (const job of await bull.getJobs(['waiting']))

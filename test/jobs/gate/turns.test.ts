@@ -117,6 +117,15 @@ it('keeps the turns of jobs that are tried again', async () => {
   await until(async () => (await leftovers()).running === 0, 'every slot is given back')
 })
 
+it('has Redis walk through no list of tenants', async () => {
+  const { enqueue, bull } = await gated({ tenant: { by, concurrency: 2 } }, () => {})
+  await enqueue(items('a', 3))
+  const encodings = await Promise.all(
+    ['lanes', 'running', 'turns', 'ready'].map((name) => bull.redis.object('ENCODING', bull.toKey(`gate:${name}`))),
+  )
+  expect(encodings).toEqual(['hashtable', 'hashtable', 'hashtable', 'skiplist'])
+})
+
 it('remembers nothing of tenants that have gone', async () => {
   let count = 0
   const { enqueue, work, bull, app, queue } = await gated({ tenant: { by, concurrency: 2 } }, async () => {
