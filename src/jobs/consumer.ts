@@ -46,6 +46,21 @@ export function openConsumer(
   })
 }
 
+/** So many answers with a job in a row say that there are more. */
+const worthwhile = 2
+/** Fetches at once beside BullMQ's own. */
+const maxExtra = 3
+
+/** What BullMQ's worker has and does not show. */
+type Inner = {
+  blockUntil: number
+  readonly waiting: unknown
+  readonly mainLoopQueue: { add(job: Promise<unknown>): void; numTotal(): number } | null
+  isRateLimited(): boolean
+  retryIfFailed<T>(fn: () => Promise<T>, how: { delayInMs: number | undefined; onlyEmitError: boolean }): Promise<T>
+  moveToActive(token: string, name: string | undefined): Promise<unknown>
+}
+
 type ConsumerOptions = WorkerOptions & { readonly connection: Redis }
 
 /**
@@ -56,6 +71,10 @@ export class Consumer extends BullWorker {
   /** Answers of the store to a fetch so far, those without a job included. */
   fetches = 0
   readonly #redis: Redis
+  /** Answers that brought a job, one after the other. */
+  #streak = 0
+  #extra = 0
+  #serial = 0
   /** Job → how often, because a job put back can be here again before its last run has ended in all its parts. */
   readonly #held = new Map<string, number>()
 
@@ -101,8 +120,10 @@ export class Consumer extends BullWorker {
     this.fetches += 1
     const [data, id] = answer
     const next = super.nextJobFromJobData(...answer)
+    this.#streak = data ? this.#streak + 1 : 0
     if (!data || id === undefined) return next
     this.#take(id)
+    this.#fetchMore()
     return next.then((job) => {
       if (!job) this.#drop(id)
       this.#startAtOnce()
@@ -116,8 +137,31 @@ export class Consumer extends BullWorker {
    * begins with each job at once; the answer to the next fetch sets that time again, and nobody blocks before it.
    */
   #startAtOnce(): void {
-    const bull = this as unknown as { blockUntil: number }
+    const bull = this as unknown as Inner
     bull.blockUntil = 1
+  }
+
+  /**
+   * BullMQ fetches one after the other, a round trip with an fsync each. While each answer brings a job there are more: then
+   * some are fetched at once, which the store does with one fsync (measured at 1,500 jobs a second, from enqueue to start: a
+   * median of 2–3 instead of 5–20 ms). What is under way counts as a slot that is taken.
+   */
+  #fetchMore(): void {
+    const bull = this as unknown as Inner
+    if (this.#streak < worthwhile || this.closing || this.isPaused() || bull.waiting || bull.isRateLimited()) return
+    while (this.#extra < maxExtra && bull.mainLoopQueue && bull.mainLoopQueue.numTotal() < this.concurrency) {
+      this.#extra += 1
+      const token = `${this.id}:more-${this.#serial++}`
+      const fetched = bull.retryIfFailed(() => bull.moveToActive(token, this.opts.name), {
+        delayInMs: this.opts.runRetryDelay,
+        onlyEmitError: true,
+      })
+      bull.mainLoopQueue.add(
+        fetched.finally(() => {
+          this.#extra -= 1
+        }),
+      )
+    }
   }
 
   override processJob(...what: Parameters<BullWorker['processJob']>): ReturnType<BullWorker['processJob']> {
