@@ -29,7 +29,7 @@ const helpers = ['isQueuePausedOrMaxed', 'getOrSetMaxEvents', 'setDeduplicationK
 const eventsPerEntry = 16
 
 /**
- * KEYS: as in BullMQ's addStandardJob. ARGV: see {@link callArguments}. Returns a list of ids.
+ * KEYS: as in BullMQ's addStandardJob. ARGV: see {@link callArguments}. Returns what {@link idsOf} reads.
  *
  * When one fails, those before it are complete all the same.
  */
@@ -51,7 +51,7 @@ local areNew = #jobs > 0 and call('EXISTS', unpack(jobs)) == 0
 local buckets, known = aliasBuckets(prefix), {}
 if #aliases > 0 then known = aliasesIn(buckets, aliases) end
 
-local ids, tried, added, waiting, fresh, entries, entered = {}, 0, {}, {}, {}, {}, 0
+local others, taken, tried, added, waiting, fresh, entries, entered = {}, 0, 0, {}, {}, {}, {}, 0
 -- Keys that name the job in hand: if it is not stored, they would swallow every repetition.
 local dedupeKey, aliasKey
 
@@ -133,13 +133,14 @@ local function addAll()
     elseif aliasKey and first ~= id then
       call('DEL', aliasKey)
     end
-    ids[#ids + 1] = first
+    if first ~= id then others[#others + 1], others[#others + 2] = taken, first end
+    taken = taken + 1
   end
 end
 
 local maxEvents = getOrSetMaxEvents(meta)
 local done, failure = pcall(addAll)
-if not done and not added[ARGV[8 + #ids * width]] then
+if not done and not added[ARGV[8 + taken * width]] then
   if dedupeKey then call('DEL', dedupeKey) end
   if aliasKey then call('DEL', aliasKey) end
 end
@@ -154,7 +155,7 @@ end
 if #fresh > 0 then rememberAliases(buckets, fresh) end
 flush()
 if not done then error(failure) end
-return ids`
+return others`
 
 /** Entry of the inbox. Its data is the job's, unless it says otherwise; `''` is none. */
 export type InboxFields = { readonly meta: string; readonly data?: string; readonly raw?: string }
@@ -226,6 +227,17 @@ export function callArguments(prefix: string, inbox: string, jobs: readonly AddA
   for (let i = ownWidth; i < fullWidth; i += 1) args.push(isUniform ? (first[i] ?? '') : '')
   for (const job of jobs) for (let i = 0; i < width; i += 1) args.push(job[i] ?? '')
   return args
+}
+
+/**
+ * Under which ids the jobs of a call are stored. The script tells only of those that are not stored under their own, as
+ * pairs of place and id: nearly always there is none, and a list of all would be made and read for nothing.
+ */
+export function idsOf(jobs: readonly AddArguments[], answer: unknown): string[] {
+  const ids = jobs.map(([id]) => id)
+  const others = answer as readonly unknown[]
+  for (let i = 0; i < others.length; i += 2) ids[Number(others[i])] = String(others[i + 1])
+  return ids
 }
 
 function isAlike(one: AddArguments, other: AddArguments): boolean {

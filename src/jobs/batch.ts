@@ -2,7 +2,7 @@ import type { Durability } from '../config.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { CorkedRedis } from '../redis/corked.ts'
 import { scriptCall } from '../redis/script-call.ts'
-import { type AddArguments, addKeys, addScript, callArguments } from './add-script.ts'
+import { type AddArguments, addKeys, addScript, callArguments, idsOf } from './add-script.ts'
 import { fsynced } from './fsynced.ts'
 
 /**
@@ -13,8 +13,6 @@ const maxJobs = 128
 const maxBytes = 1024 ** 2
 /** Smaller ones are not worth a call of their own while others wait. */
 const minBatch = 16
-/** One is worked on by the store while the next is under way to it, or waits there: it need not wait until this process has a moment. */
-const maxCalls = 2
 /** How finely the deadline is kept. */
 const sweepMs = 50
 
@@ -46,8 +44,7 @@ export class Batch {
   readonly #options: BatchOptions
   readonly #keys: readonly string[]
   #waiting: Pending[] = []
-  /** Under way. */
-  readonly #calls = new Set<readonly Pending[]>()
+  #inFlight: Pending[] = []
   /** The last call had no answer in time. */
   #isSilent = false
   /** Size of the batch before. */
@@ -68,7 +65,7 @@ export class Batch {
     return new Promise((resolve, reject) => {
       const deadline = Date.now() + this.#options.ackDeadlineMs
       this.#waiting.push({ args, deadline, resolve, reject, settled: false })
-      if (!this.#scheduled && this.#isDue()) {
+      if (this.#inFlight.length === 0 && !this.#scheduled) {
         this.#scheduled = true
         setImmediate(() => void this.#flush())
       }
@@ -81,36 +78,30 @@ export class Batch {
   #away(): string | undefined {
     if (this.#options.redis.status !== 'ready') return 'the queue store is not connected'
     // The call under way will tell; who comes meanwhile need not wait for its deadline as well.
-    return this.#isSilent && this.#calls.size > 0 ? 'the queue store does not answer' : undefined
+    return this.#isSilent && this.#inFlight.length > 0 ? 'the queue store does not answer' : undefined
   }
 
   drained(): Promise<void> {
-    return this.#calls.size + this.#waiting.length === 0
+    return this.#inFlight.length + this.#waiting.length === 0
       ? Promise.resolve()
       : new Promise((resolve) => this.#drained.push(resolve))
   }
 
-  /** Alone at once; a second call when it is worth one: the store then goes on with it while this process is busy. */
-  #isDue(): boolean {
-    return this.#calls.size === 0 || (this.#calls.size < maxCalls && this.#waiting.length >= minBatch)
-  }
-
   async #flush(): Promise<void> {
     this.#scheduled = false
-    while (this.#waiting.length > 0 && this.#isDue()) {
+    while (this.#waiting.length > 0) {
       const batch = this.#take()
-      this.#calls.add(batch)
+      this.#inFlight = batch
       try {
         const ids = await this.#send(batch)
         this.#isSilent = false
-        for (const [i, pending] of batch.entries()) settle(pending, ids[i])
+        for (const [i, pending] of batch.entries()) settle(pending, ids[i] as string)
       } catch (error) {
         this.#isSilent = /timed out/i.test(messageOf(error))
         for (const pending of batch) settle(pending, unavailable(error))
       }
-      this.#calls.delete(batch)
+      this.#inFlight = []
     }
-    if (this.#calls.size + this.#waiting.length > 0) return
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
     for (const resolve of this.#drained.splice(0)) resolve()
@@ -131,39 +122,34 @@ export class Batch {
     return this.#waiting.splice(0, count)
   }
 
-  async #send(batch: readonly Pending[]): Promise<readonly unknown[]> {
+  async #send(batch: readonly Pending[]): Promise<readonly string[]> {
     const { redis, durability, ackDeadlineMs, prefix, queue } = this.#options
     const jobs = batch.map((pending) => pending.args)
     const args = callArguments(`${prefix}:${queue}:`, this.#options.inbox?.key ?? '', jobs)
     const adding = addAll(redis, this.#keys, args)
     // Now, and not after the answers to the call before have been written: the store would be idle meanwhile.
     redis.push()
-    const ids = (await adding) as unknown[]
+    const answer = await adding
     await fsynced(redis, durability, ackDeadlineMs)
-    return ids
+    return idsOf(jobs, answer)
   }
 
   /** A store that hangs gives neither answer nor error; whoever waits gets one at the deadline. */
   #sweep(): void {
     const now = Date.now()
     const late = (pending: Pending) => pending.deadline <= now
-    const sent = [...this.#calls].flat()
-    if (sent.some(late)) this.#isSilent = true
-    for (const pending of [...sent, ...this.#waiting].filter(late))
+    if (this.#inFlight.some(late)) this.#isSilent = true
+    for (const pending of [...this.#inFlight, ...this.#waiting].filter(late))
       settle(pending, unavailable(new Error(`no answer within ${this.#options.ackDeadlineMs} ms`)))
     this.#waiting = this.#waiting.filter((pending) => !pending.settled)
   }
 }
 
-/** A string is an id; a negative number one of BullMQ's codes, which no add of ours can cause. */
-function settle(pending: Pending, answer: unknown): void {
+function settle(pending: Pending, answer: string | MillraceError): void {
   if (pending.settled) return
   pending.settled = true
   if (typeof answer === 'string') pending.resolve(answer)
-  else
-    pending.reject(
-      answer instanceof Error ? answer : new MillraceError('internal', `BullMQ's add answered ${String(answer)}`),
-    )
+  else pending.reject(answer)
 }
 
 export function unavailable(cause: unknown): MillraceError {

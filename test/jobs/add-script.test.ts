@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineQueue } from '../../src/define/queue.ts'
-import { addArguments, addKeys, addScript, callArguments, optionsWriter } from '../../src/jobs/add-script.ts'
+import { addArguments, addKeys, addScript, callArguments, idsOf, optionsWriter } from '../../src/jobs/add-script.ts'
 import { bullJobOptions } from '../../src/jobs/bull.ts'
 import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -52,7 +52,7 @@ type Added = {
 }
 
 /** As the producer calls it. */
-function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.client): Promise<unknown> {
+async function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.client): Promise<string[]> {
   const keys = addKeys(prefix, name)
   const writeOptions = optionsWriter(bullJobOptions(queue))
   const args = jobs.map(({ id, name: title = name, data = {}, dedupe, meta = {}, at = Date.now() }) =>
@@ -65,7 +65,8 @@ function addOurs(prefix: string, jobs: readonly Added[], client: Redis = redis.c
       dedupe,
     }),
   )
-  return client.eval(addScript, keys.length, ...keys, ...callArguments(`${prefix}:${name}:`, '', args))
+  const answer = await client.eval(addScript, keys.length, ...keys, ...callArguments(`${prefix}:${name}:`, '', args))
+  return idsOf(args, answer)
 }
 
 async function addTheirs(bull: BullQueue, { id, name: title = name, data = {}, dedupe, meta = {}, at }: Added) {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { addArguments, addKeys, addScript, callArguments } from '../../src/jobs/add-script.ts'
+import { addArguments, addKeys, addScript, callArguments, idsOf } from '../../src/jobs/add-script.ts'
 import { aliasMs } from '../../src/jobs/alias.ts'
 import { keysOf, startRedis, type TestRedis } from '../harness/redis.ts'
 import { freshId } from '../harness/slack.ts'
@@ -16,12 +16,13 @@ afterAll(() => redis.stop())
 
 type Added = { id: string; dedupe?: { id: string; ttl: number }; alias: string; aliasMs?: number }
 
-function addOurs(prefix: string, jobs: readonly Added[]): Promise<unknown> {
+async function addOurs(prefix: string, jobs: readonly Added[]): Promise<string[]> {
   const keys = addKeys(prefix, name)
   const args = jobs.map(({ id, dedupe, ...extras }) =>
     addArguments({ id, name, timestamp: 1, json: '{}', options: '{}', dedupe, extras }),
   )
-  return redis.client.eval(addScript, keys.length, ...keys, ...callArguments(`${prefix}:${name}:`, '', args))
+  const all = callArguments(`${prefix}:${name}:`, '', args)
+  return idsOf(args, await redis.client.eval(addScript, keys.length, ...keys, ...all))
 }
 
 it('keeps a second id for what it stored only, for its own time', async () => {
