@@ -1,6 +1,7 @@
 import { Agent, request } from 'node:http'
 import { until } from '../harness/until.ts'
 import { eventId, eventTime, signature, signingSecret } from './events.ts'
+import { paced, quantile } from './paced.ts'
 import type { Told } from './providers.ts'
 import type { Comparison } from './report.ts'
 import { alternate, type Outcome, type Side } from './rounds.ts'
@@ -11,7 +12,6 @@ const rate = 50
 /** Longer than a run, so that what hangs does so all the time. */
 const toolTimeout = '40s'
 const patienceMs = 120_000
-const tickMs = 2
 
 /** What Slack notices of tools that hang: the edge's answers to questions, workers in the same process and in another. */
 export async function compareAssistant(
@@ -72,24 +72,11 @@ async function measure({ outside, server }: Running, hangs: boolean, seconds: nu
   const tell = (told: Told) => outside.ask(told) as Promise<number>
   const before = await tell(hangs ? { behave: { hangs: true } } : 'well')
   const agent = new Agent({ keepAlive: true })
-  const latencies: Promise<number>[] = []
-  const began = performance.now()
-  await new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      const elapsed = performance.now() - began
-      const due = Math.min(rate * seconds, Math.floor((elapsed / 1_000) * rate))
-      while (latencies.length < due) latencies.push(ask(server.port, agent))
-      if (elapsed < seconds * 1_000) return
-      clearInterval(timer)
-      resolve()
-    }, tickMs)
-  })
-  const sorted = (await Promise.all(latencies)).sort((a, b) => a - b)
+  const latencies = await paced(rate, seconds, () => ask(server.port, agent))
   agent.destroy()
   await tell('well')
-  await until(async () => (await tell('posted')) >= before + sorted.length, 'all are answered', patienceMs)
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
-  return { sent: sorted.length, p50: at(0.5), p99: at(0.99) }
+  await until(async () => (await tell('posted')) >= before + latencies.length, 'all are answered', patienceMs)
+  return { sent: latencies.length, p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99) }
 }
 
 /** A question of an organization of its own, so that no cache has the answer; milliseconds until it is acknowledged. */

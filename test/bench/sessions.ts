@@ -3,6 +3,7 @@ import { changedSession, emptySession } from '../../src/policy/session.ts'
 import { connect, untilReady } from '../../src/redis/store.ts'
 import { HotSessions, hotTimeoutMs } from '../../src/sessions/hot.ts'
 import type { TestRedis } from '../harness/redis.ts'
+import { paced, quantile } from './paced.ts'
 import type { Comparison } from './report.ts'
 import { alternate, type Figures, type Outcome, type Side } from './rounds.ts'
 import type { Stage } from './stage.ts'
@@ -12,7 +13,6 @@ const sessions = 10_000
 const [messages, messageBytes] = [50, 960]
 /** Reads a second: a conversation is read once for each message in it, so many people write at once to a large workspace. */
 const rate = 500
-const tickMs = 2
 const ttlMs = 86_400_000
 
 /** A conversation out of the cache store beside a bare GETEX of the same text, with 10,000 of them in it. */
@@ -74,24 +74,10 @@ function conversation(n: number) {
 }
 
 async function measure(seconds: number, read: (n: number) => Promise<unknown>): Promise<Figures> {
-  const latencies: Promise<number>[] = []
-  const began = performance.now()
-  const one = async () => {
+  const latencies = await paced(rate, seconds, async () => {
     const asked = performance.now()
     if (!(await read(Math.floor(Math.random() * sessions)))) throw new Error('a conversation was not there')
     return performance.now() - asked
-  }
-  await new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      const elapsed = performance.now() - began
-      const due = Math.min(rate * seconds, Math.floor((elapsed / 1_000) * rate))
-      while (latencies.length < due) latencies.push(one())
-      if (elapsed < seconds * 1_000) return
-      clearInterval(timer)
-      resolve()
-    }, tickMs)
   })
-  const sorted = (await Promise.all(latencies)).sort((a, b) => a - b)
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
-  return { events: sorted.length, p50: at(0.5), p99: at(0.99) }
+  return { events: latencies.length, p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99) }
 }

@@ -6,12 +6,10 @@ import { createLogger } from '../../src/observe/log.ts'
 import { until } from '../harness/until.ts'
 import { eventId, jobOptions, mention, queueName } from './events.ts'
 import { ownQueues } from './own-queues.ts'
+import { paced } from './paced.ts'
 import type { Comparison } from './report.ts'
 import { alternate, empty, type Outcome, type Side } from './rounds.ts'
 import type { Stage } from './stage.ts'
-
-/** The finest that timers keep: jobs in bursts would wait for each other. */
-const tickMs = 1
 
 /** From the moment in which a job is enqueued to that in which its handler is called, at a rate that leaves the workers half idle. */
 export async function compareStart(
@@ -80,21 +78,8 @@ type Asked = { ask(message: unknown): Promise<unknown> }
 
 /** Resolves with how many were sent, when all are stored. */
 async function send(rate: number, seconds: number, enqueue: (payload: object) => Promise<unknown>): Promise<number> {
-  const began = performance.now()
-  const storing: Promise<unknown>[] = []
-  await new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      const elapsed = performance.now() - began
-      const due = Math.min(rate * seconds, Math.floor((elapsed / 1_000) * rate))
-      while (storing.length < due)
-        storing.push(enqueue({ ...JSON.parse(mention(eventId(storing.length))), sentAt: now() }))
-      if (elapsed < seconds * 1_000) return
-      clearInterval(timer)
-      resolve()
-    }, tickMs)
-  })
-  await Promise.all(storing)
-  return storing.length
+  const stored = await paced(rate, seconds, (n) => enqueue({ ...JSON.parse(mention(eventId(n))), sentAt: now() }))
+  return stored.length
 }
 
 /** Milliseconds of the clock that all processes share. */
